@@ -1,0 +1,70 @@
+"""Builds the one compiled module; everything else about the package is declared in pyproject.toml.
+
+Without a working C compiler the package still installs, and fastnn runs on Numba or NumPy. Where that would be a
+mistake - in a wheel build, or with FASTNN_REQUIRE_EXTENSION=1 - the build fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
+
+SOURCES = Path("fastnn/_kernels/cython")
+REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
+
+WARNING = """
+********************************************************************************
+WARNING: fastnn's compiled kernels were not built ({reason}).
+fastnn is installed and runs on Numba where that is installed, else on NumPy,
+slowly. To get the compiled kernels, install a C compiler, then run
+    pip install --force-reinstall --no-cache-dir fastnn-cpu
+********************************************************************************
+"""
+
+
+class OptionalBuild(build_ext):
+    """build_ext that turns a failed compilation into one warning, unless the compiled kernels are required."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile one extension module, with the flags of the compiler in use."""
+        msvc = self.compiler.compiler_type == "msvc"
+        # The SIMD levels are chosen inside the C source, at run time: no -march here.
+        ext.extra_compile_args = ["/O2"] if msvc else ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+        try:
+            super().build_extension(ext)
+        except (BaseError, CCompilerError, OSError) as error:
+            if REQUIRED:
+                raise
+            print(WARNING.format(reason=f"{type(error).__name__}: {error}"), file=sys.stderr, flush=True)
+
+
+def extensions() -> list[Extension]:
+    """The compiled module, translated from Cython to C in the build folder."""
+    if not (SOURCES / "kernels.pyx").exists():
+        return []
+    from Cython.Build import cythonize
+
+    kernels = Extension(
+        "fastnn._kernels.cython.kernels",
+        sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
+        include_dirs=[str(SOURCES)],
+        depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
+        optional=not REQUIRED,
+    )
+    directives = {
+        "language_level": 3,
+        "boundscheck": False,
+        "wraparound": False,
+        "cdivision": True,
+        "initializedcheck": False,
+        "freethreading_compatible": True,
+    }
+    return cythonize([kernels], compiler_directives=directives, build_dir="build/cython")
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})
