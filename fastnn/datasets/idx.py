@@ -1,0 +1,88 @@
+"""IDX, the file format of MNIST: a header of big-endian sizes, then the values.
+
+====================  =====================================================
+bytes                 meaning
+====================  =====================================================
+0, 1                  zero
+2                     type of the values (`VALUE_TYPES`)
+3                     number of dimensions, d
+4 to 4 + 4d           the d sizes, 32-bit unsigned, big-endian
+the rest              the values, big-endian, the last index changes fastest
+====================  =====================================================
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VALUE_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MAX_DIMENSIONS = 8  # more is not data but another format that happens to start with two zero bytes
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
+    """Read one IDX file, gzipped or not.
+
+    Whether a file is gzipped is told by its content, not by its name.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    ndarray
+        The values, in the file's type and shape and the machine's byte order; a new array, writable.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is damaged, truncated, too long, empty or not an IDX file; the message says which.
+    """
+    path = Path(path)
+    content = _unpacked(path)
+    dtype, shape = _parse_header(content, path)
+    start, count = 4 + 4 * len(shape), math.prod(shape)
+    expected, found = start + count * dtype.itemsize, len(content)
+    if found != expected:
+        problem = "truncated" if found < expected else "too long"
+        raise ValueError(f"{path} is {problem}: its header {shape} asks for {expected} bytes, it has {found}")
+    values = np.frombuffer(content, dtype, count, start).reshape(shape)
+    return values.astype(dtype.newbyteorder("="))
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    if not content.startswith(GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
+        raise ValueError(f"{path} is a damaged or truncated gzip file: {error}") from error
+
+
+def _parse_header(content: bytes, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The values' type and the sizes."""
+    if len(content) < 4:
+        raise ValueError(f"{path} is not an IDX file: it has {len(content)} bytes, less than the shortest header")
+    dimensions = content[3]
+    if content[:2] != b"\0\0" or content[2] not in VALUE_TYPES or not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise ValueError(f"{path} is not an IDX file: it starts with the bytes {content[:4].hex(' ')}")
+    if len(content) < 4 + 4 * dimensions:
+        raise ValueError(f"{path} is truncated: it ends within its header of {dimensions} sizes")
+    shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    if 0 in shape:
+        raise ValueError(f"{path} holds no values: the sizes in its header are {shape}")
+    return np.dtype(VALUE_TYPES[content[2]]), shape
