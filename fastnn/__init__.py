@@ -1,0 +1,33 @@
+"""fastnn trains dense feed-forward networks on the CPU as fast as the CPU can go."""
+
+from __future__ import annotations
+
+from fastnn import datasets, optimizers
+from fastnn._config import show_config
+from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
+from fastnn.activations import leaky_relu
+from fastnn.network import Network
+from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
+from fastnn.saving import load
+from fastnn.training import DivergenceError, History
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "DivergenceError",
+    "History",
+    "Network",
+    "RMSprop",
+    "datasets",
+    "get_backend",
+    "get_num_threads",
+    "leaky_relu",
+    "load",
+    "optimizers",
+    "set_backend",
+    "set_num_threads",
+    "show_config",
+]

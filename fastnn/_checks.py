@@ -1,0 +1,46 @@
+"""Checks of arguments: the message names the argument, what was found and what was expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> str:
+    """Return value if it is one of the known names."""
+    known = list(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a name, one of {', '.join(known)}; got {value!r}")
+    if value not in known:
+        raise ValueError(f"{name}={value!r} is unknown; known are {', '.join(known)}")
+    return value
+
+
+def check_integer(name: str, value: object, low: int) -> int:
+    """Return value as an int if it is a whole number of at least low."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer >= {low}; got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be an integer >= {low}; got {value}")
+    return int(value)
+
+
+def check_real(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return value as a float if it is finite, >= low, > above and < below (each where given)."""
+    bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", low), (">", above), ("<", below)) if bound is not None]
+    expected = f"{name} must be a finite number {' and '.join(bounds)}".rstrip()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{expected}; got {value!r}")
+    number = float(value)
+    inside = (low is None or number >= low) and (above is None or number > above) and (below is None or number < below)
+    if not math.isfinite(number) or not inside:
+        raise ValueError(f"{expected}; got {value}")
+    return number

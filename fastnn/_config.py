@@ -1,0 +1,39 @@
+"""What is in use: backend, threads, vector instructions, versions, cache folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+from fastnn import _kernels
+
+
+def configuration() -> dict[str, str]:
+    """Return what runs the kernels, by name."""
+    backend = _kernels.get_backend()
+    kernels = _kernels.kernels()
+    rows = {
+        "fastnn": _version("fastnn-cpu"),
+        "backend": backend,
+        "threads": f"{_kernels.get_num_threads()} of {os.cpu_count()}",
+        "SIMD level": kernels.simd_level(),
+        "kernel cache": str(kernels.cache_folder() or "none"),
+        "Python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
+    }
+    return rows | {name: _version(name) for name in ("numpy", "numba", "llvmlite")}
+
+
+def show_config() -> None:
+    """Print the backend, threads, SIMD level, kernel cache and versions in use."""
+    rows = configuration()
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {value}")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

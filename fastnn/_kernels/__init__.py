@@ -1,0 +1,103 @@
+"""The only place that chooses a backend.
+
+``auto`` is Numba if it is installed, else the compiled Cython kernels, else the NumPy reference, with a warning. Only
+absence makes ``auto`` move on: an error inside an installed backend is raised, not hidden.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import warnings
+from types import ModuleType
+
+from fastnn._checks import check_choice, check_integer
+
+_MODULES = {
+    "numba": "fastnn._kernels.numba",
+    "cython": "fastnn._kernels.cython",
+    "numpy": "fastnn._kernels.reference",
+}
+_NEEDS = {"numba": "numba", "cython": "fastnn._kernels.cython.kernels", "numpy": "numpy"}
+
+_forced: str | None = None
+_threads: int | None = None
+
+
+def set_backend(name: str) -> None:
+    """Choose what runs the kernels.
+
+    Parameters
+    ----------
+    name : {"auto", "numba", "cython", "numpy"}
+        "auto" takes Numba if it is installed, else the compiled Cython kernels, else the NumPy reference, which is
+        slow. The variable FASTNN_BACKEND sets the same for a whole process.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    ImportError
+        If the backend cannot be loaded; the error is the import's own.
+    """
+    global _forced
+    check_choice("backend", name, ["auto", *_MODULES])
+    if name != "auto":
+        importlib.import_module(_MODULES[name])
+    _forced = name
+
+
+def get_backend() -> str:
+    """Return the name of the backend in use: "numba", "cython" or "numpy"."""
+    name = _forced or os.environ.get("FASTNN_BACKEND") or "auto"
+    check_choice("FASTNN_BACKEND", name, ["auto", *_MODULES])
+    if name != "auto":
+        return name
+    return next(name for name in _MODULES if importlib.util.find_spec(_NEEDS[name]) is not None)
+
+
+def kernels() -> ModuleType:
+    """Return the backend's module; its functions are listed in ``contract``."""
+    name = get_backend()
+    if name == "numpy" and (_forced or os.environ.get("FASTNN_BACKEND") or "auto") == "auto":
+        warnings.warn(
+            "neither Numba nor fastnn's compiled kernels are here: training runs on the NumPy reference, which is "
+            "slow. `pip install numba` mends that; fastnn.set_backend('numpy') silences this warning.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return importlib.import_module(_MODULES[name])
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the kernels may use. Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. Small work takes fewer where a barrier would cost more than it saves.
+    """
+    global _threads
+    _threads = check_integer("n", n, low=1)
+
+
+def get_num_threads() -> int:
+    """Return how many threads the kernels may use.
+
+    By default as many as the process may run on; the variable FASTNN_NUM_THREADS and ``set_num_threads`` change it.
+    """
+    if _threads is not None:
+        return _threads
+    variable = os.environ.get("FASTNN_NUM_THREADS")
+    if variable is None:
+        return _available_cpus()
+    if not variable.isdecimal() or int(variable) < 1:
+        raise ValueError(f"FASTNN_NUM_THREADS must be an integer >= 1; got {variable!r}")
+    return int(variable)
+
+
+def _available_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,99 @@
+"""What every backend receives: the network, the data and the optimizer as plain arrays and numbers.
+
+The three backends implement the same functions with the same arguments, inputs first, outputs last and
+preallocated (m samples, s_l units in layer l, P parameters, ``real`` is float32 or float64):
+
+- ``dense_forward(A, W, b, activation, slope, out)``: out = g(A W + b), one layer.
+- ``forward(model, parameters, X, out)``: the output unit's values A_L of every row.
+- ``loss(model, parameters, data, l2)``: the regularised cost J.
+- ``loss_and_gradient(model, parameters, data, l2, gradient)``: J, and dJ/dtheta laid out like ``parameters``.
+- ``sgd_epoch(model, parameters, data, order, optimizer, losses)``: one step a sample.
+- ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses)``: one step a batch; the last
+  batch may be smaller. ``batch_size >= m`` is gradient descent.
+
+The epochs update ``parameters``, ``optimizer.state`` and ``optimizer.step`` in place and write into ``losses`` the
+mean loss of each step's samples, without the penalty, under the parameters before that step. ``order`` holds the rows
+to visit, in order (an epoch or a part of it); an empty ``order`` means all rows, first to last.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.int64]
+
+
+class Activation(IntEnum):
+    """The code by which kernels know an activation; softmax is an output unit only."""
+
+    IDENTITY = 0
+    SIGMOID = 1
+    TANH = 2
+    RELU = 3
+    LEAKY_RELU = 4
+    SOFTMAX = 5
+
+
+class Loss(IntEnum):
+    """The code by which kernels know a loss."""
+
+    SOFTMAX_CROSS_ENTROPY = 0
+    SIGMOID_CROSS_ENTROPY = 1
+    SQUARED_ERROR = 2
+
+
+class Rule(IntEnum):
+    """The code by which kernels know an optimizer's update rule."""
+
+    SGD = 0
+    RMSPROP = 1
+    ADAM = 2
+    ADAMW = 3
+
+
+class Model(NamedTuple):
+    """A network's architecture: where each layer lies in the flat parameter vector, and what it computes.
+
+    Layer l (from 0) maps ``sizes[l]`` units to ``sizes[l + 1]``: its weights, (n_in, n_out) in C order, begin at
+    ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes.
+    """
+
+    sizes: Integers  # (L,)
+    weights: Integers  # (L - 1,) offsets
+    biases: Integers  # (L - 1,) offsets
+    activations: Integers  # (L - 1,) Activation codes
+    slopes: npt.NDArray[np.float64]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
+    loss: int  # a Loss code
+
+
+class Data(NamedTuple):
+    """Samples in rows, with the targets in one of two forms; the other one is empty.
+
+    ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; ``targets`` hold any 0/1
+    or real matrix. Softmax takes labels only.
+    """
+
+    X: Array  # (m, s_1) real, C order
+    labels: Integers  # (m,) or (0,)
+    targets: Array  # (m, K) real, C order, or (0, K)
+
+
+class Optimizer(NamedTuple):
+    """An update rule with its hyperparameters and its state.
+
+    ``hyper`` is (first, second, epsilon, weight_decay, nesterov): first is the momentum of SGD and beta1 of Adam,
+    second is rho of RMSprop and beta2 of Adam. ``state`` holds the velocity or first moment, then the second moment:
+    (k, P) with k = 0 for plain SGD, 1 for momentum and RMSprop (the mean square), 2 for Adam and AdamW.
+    """
+
+    rule: int  # a Rule code
+    hyper: npt.NDArray[np.float64]  # (5,)
+    rates: npt.NDArray[np.float64]  # (steps,) the learning rate of each step of this call; the stride may be 0
+    state: Array  # (k, P) real
+    step: Integers  # (1,) steps taken so far
+    l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set

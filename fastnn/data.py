@@ -1,0 +1,126 @@
+"""What can be trained on: checks of X and y, and their conversion to what the kernels read."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._kernels.contract import Array, Data, Integers
+from fastnn.losses import LOSSES, Loss
+
+_CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
+
+
+def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Array:
+    """Return X as a C-ordered (m, width) array of the dtype, copied only where it must be.
+
+    Raises
+    ------
+    TypeError
+        If X does not hold real numbers.
+    ValueError
+        If X is not 2-D, is empty, has another width, or holds NaN or infinity.
+    """
+    array = _as_numbers(X, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} is empty: expected at least one row; got shape {array.shape}")
+    if array.shape[1] != width:
+        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {array.shape}")
+    return _convert(array, dtype, check_finite, name)
+
+
+def as_data(
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    sizes: tuple[int, ...],
+    loss: Loss,
+    dtype: np.dtype,
+    check_finite: bool = True,
+    names: tuple[str, str] = ("X", "y"),
+) -> Data:
+    """Check samples and targets and return them as the kernels read them."""
+    samples = as_samples(X, sizes[0], dtype, check_finite, names[0])
+    labels, targets = as_targets(y, sizes[-1], loss, dtype, check_finite, names[1])
+    m = len(labels) or len(targets)
+    if m != len(samples):
+        raise ValueError(f"{names[0]} and {names[1]} must have as many rows; got {len(samples)} and {m}")
+    return Data(samples, labels, targets)
+
+
+def as_targets(
+    y: npt.ArrayLike, outputs: int, loss: Loss, dtype: np.dtype, check_finite: bool = True, name: str = "y"
+) -> tuple[Integers, Array]:
+    """Return (labels, targets), one of them empty, in the form that the loss takes.
+
+    Parameters
+    ----------
+    y : array_like
+        Classification: labels 0 .. K - 1, (m,), or a 0/1 matrix (m, K), with exactly one 1 a row for softmax. With one
+        sigmoid output: 0 or 1, (m,) or (m, 1). Regression: real values, (m, K), or (m,) for one output.
+    """
+    array = _as_numbers(y, name)
+    if array.ndim not in (1, 2) or array.shape[0] == 0:
+        raise ValueError(f"{name} must hold at least one target, (m,) or (m, {outputs}); got shape {array.shape}")
+    if array.ndim == 2 and array.shape[1] != outputs:
+        raise ValueError(f"{name} must have {outputs} columns, one for each output unit; got shape {array.shape}")
+    no_labels, no_targets = np.empty(0, dtype=np.int64), np.empty((0, outputs), dtype)
+    softmax = loss is LOSSES["softmax_cross_entropy"]
+    if loss.classifies and array.ndim == 1 and (softmax or outputs > 1):
+        return _as_labels(array, outputs, name), no_targets
+    if array.ndim == 1:
+        if outputs != 1:
+            raise ValueError(f"{name} must be a matrix (m, {outputs}), one column an output; got shape {array.shape}")
+        array = array[:, None]
+    if not loss.classifies:
+        return no_labels, _convert(array, dtype, check_finite, name)
+    if not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{name} must hold 0 and 1 only; found {array[~np.isin(array, (0, 1))][0]}")
+    if not softmax:
+        return no_labels, np.require(array, dtype, ["C", "A"])
+    if (array.sum(axis=1) != 1).any():
+        row = int(np.flatnonzero(array.sum(axis=1) != 1)[0])
+        raise ValueError(f"{name} must have exactly one 1 in each row for softmax; row {row} has {array[row].sum():g}")
+    return array.argmax(axis=1).astype(np.int64), no_targets
+
+
+def all_finite(array: npt.NDArray[np.generic]) -> bool:
+    """Return whether the array holds neither NaN nor infinity, without a mask as large as the array."""
+    if array.dtype.kind != "f":
+        return True
+    rows = max(1, _CHECK_ELEMENTS // max(1, array[:1].size))
+    return all(bool(np.isfinite(array[i : i + rows]).all()) for i in range(0, len(array), rows))
+
+
+def _as_labels(array: npt.NDArray[np.generic], classes: int, name: str) -> Integers:
+    with np.errstate(invalid="ignore"):  # NaN and infinity have no integer; the comparison below finds them
+        labels = array.astype(np.int64)
+    if not np.array_equal(labels, array):
+        raise ValueError(f"{name} must hold integer labels; found {array[labels != array][0]}")
+    if labels.min() < 0 or labels.max() >= classes:
+        found = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, one class an output; found {found}")
+    return labels
+
+
+def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers; got an array of dtype {array.dtype}")
+    return array
+
+
+def _convert(array: npt.NDArray[np.generic], dtype: np.dtype, check_finite: bool, name: str) -> Array:
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinity, which the check names
+        converted: Array = np.require(array, dtype, ["C", "A"])
+    if check_finite and array.dtype.kind == "f" and not all_finite(converted):
+        row, column = np.argwhere(~np.isfinite(converted))[0]
+        raise ValueError(
+            f"{name} must be finite in {dtype}; found {array[row, column]} in row {row}, column {column} "
+            "(check_finite=False skips this check)"
+        )
+    return converted

@@ -1,0 +1,173 @@
+"""Optimizers: their hyperparameters and checks. The update itself runs inside the kernels.
+
+theta are the parameters, g the gradient of one step's samples (with the penalty), alpha the learning rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._checks import check_choice, check_real
+from fastnn._kernels.contract import Rule
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every optimizer has: a learning rate > 0, a kernel code and a number of state vectors."""
+
+    learning_rate: float
+    rule: ClassVar[Rule]
+
+    @property
+    def name(self) -> str:
+        """The name by which ``fit`` takes it."""
+        return type(self).__name__.lower()
+
+    @property
+    def state_vectors(self) -> int:
+        """How many vectors as long as the parameters it keeps from step to step."""
+        return 1
+
+    def hyper(self) -> npt.NDArray[np.float64]:
+        """Return (first, second, epsilon, weight_decay, nesterov) as the kernels take them."""
+        value = {field.name: float(getattr(self, field.name)) for field in fields(self)}
+        first = value.get("momentum", value.get("beta1", 0.0))
+        second = value.get("rho", value.get("beta2", 0.0))
+        rest = [value.get(key, 0.0) for key in ("epsilon", "weight_decay", "nesterov")]
+        return np.array([first, second, *rest])
+
+    def __post_init__(self) -> None:
+        check_real("learning_rate", self.learning_rate, above=0)
+        for key in ("momentum", "rho", "beta1", "beta2"):
+            if hasattr(self, key):
+                check_real(key, getattr(self, key), low=0, below=1)
+        if hasattr(self, "epsilon"):
+            check_real("epsilon", self.epsilon, above=0)
+        if hasattr(self, "weight_decay"):
+            check_real("weight_decay", self.weight_decay, low=0)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: v <- momentum v + g, theta <- theta - alpha v.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        alpha > 0.
+    momentum : float, default 0
+        In [0, 1); 0 is the textbook's gradient descent, theta <- theta - alpha g.
+    nesterov : bool, default False
+        Step by g + momentum v instead of v.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning. ICML 2013.
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    rule: ClassVar[Rule] = Rule.SGD
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov=True needs a momentum > 0; got momentum=0")
+
+    @property
+    def state_vectors(self) -> int:
+        """One, the velocity, if there is momentum."""
+        return int(self.momentum > 0)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        alpha > 0.
+    rho : float, default 0.9
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default 1e-8
+        Added to the root; > 0.
+
+    References
+    ----------
+    Tieleman, Hinton: Lecture 6.5, rmsprop. Coursera: Neural networks for machine learning, 2012.
+    """
+
+    learning_rate: float = 1e-3
+    rho: float = 0.9
+    epsilon: float = 1e-8
+    rule: ClassVar[Rule] = Rule.RMSPROP
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam: moments v and s of g, corrected for their bias; theta <- theta - alpha v_hat / (sqrt(s_hat) + epsilon).
+
+    v <- beta1 v + (1 - beta1) g, s <- beta2 s + (1 - beta2) g^2, v_hat = v / (1 - beta1^t), s_hat = s / (1 - beta2^t).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        alpha > 0.
+    beta1, beta2 : float, default 0.9, 0.999
+        Decay of the first and second moment, each in [0, 1).
+    epsilon : float, default 1e-8
+        Added to the root; > 0.
+
+    References
+    ----------
+    Kingma, Ba: Adam: a method for stochastic optimization. ICLR 2015.
+    """
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    rule: ClassVar[Rule] = Rule.ADAM
+
+    @property
+    def state_vectors(self) -> int:
+        """Two, the moments."""
+        return 2
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam after W <- (1 - alpha weight_decay) W: decay apart from the gradient, on weights and not on biases.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float
+        As in ``Adam``.
+    weight_decay : float, default 0.01
+        >= 0.
+
+    References
+    ----------
+    Loshchilov, Hutter: Decoupled weight decay regularization. ICLR 2019.
+    """
+
+    weight_decay: float = 0.01
+    rule: ClassVar[Rule] = Rule.ADAMW
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW)}
+
+
+def find_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None) -> Optimizer:
+    """Return the optimizer of that name, or the one given, with the learning rate where one is given."""
+    if isinstance(optimizer, Optimizer):
+        found = optimizer
+    else:
+        found = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]()  # type: ignore[call-arg]
+    return found if learning_rate is None else replace(found, learning_rate=learning_rate)

@@ -1,0 +1,132 @@
+"""Save and load networks as safetensors files: arrays and text, no code that a reader would run.
+
+The tensors are ``parameters`` and, once trained, ``optimizer_state``; the metadata's one entry ``fastnn`` is JSON with
+the architecture, the optimizer and the random generator, so that training continues as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.activations import ACTIVATIONS, leaky_relu
+from fastnn.network import Network
+from fastnn.optimizers import OPTIMIZERS
+
+FORMAT = 1
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network to a file, whole or not at all: a temporary file, flushed to the disk, takes the name last.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters, architecture, optimizer with state, and random generator are kept.
+    path : path
+        Replaced if it exists.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file cannot be written; a file that was there is untouched.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    tensors = {"parameters": network.parameters, "optimizer_state": network._state}
+    content = to_bytes(tensors, metadata={"fastnn": json.dumps(_describe(network))})
+    _write_atomically(Path(path), content)
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network from a file that ``Network.save`` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, truncated or of another origin.
+    ImportError
+        If safetensors is not installed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path: no file {os.fspath(path)!r}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if "fastnn" not in metadata:
+            raise ValueError("its metadata have no entry 'fastnn'")
+        return _rebuild(json.loads(metadata["fastnn"]), tensors)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is not a whole fastnn network: {error}") from error
+
+
+def _describe(network: Network) -> dict[str, Any]:
+    optimizer = network.optimizer
+    return {
+        "format": FORMAT,
+        "sizes": network.sizes,
+        "activations": [{"name": a.name, "slope": a.slope} for a in network.activations],
+        "loss": network.loss_name,
+        "dtype": network.dtype.name,
+        "init": network._init if isinstance(network._init, str) else "auto",
+        "trained_on_labels": network._trained_on_labels,
+        "optimizer": None if optimizer is None else {"name": optimizer.name, **asdict(optimizer)},
+        "step": int(network._step[0]),
+        "rng": network.rng.bit_generator.state,
+    }
+
+
+def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> Network:
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']}; this version reads {FORMAT}")
+    activations = [
+        leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]] for a in about["activations"]
+    ]
+    network = Network(about["sizes"], activations, about["loss"], about["dtype"], _generator(about["rng"]), "zeros")
+    network._init = about["init"]
+    if about["optimizer"] is not None:
+        options = dict(about["optimizer"])
+        network._take_up(OPTIMIZERS[options.pop("name")](**options))
+    for name, array in (("parameters", network.parameters), ("optimizer_state", network._state)):
+        found = tensors[name]
+        if (found.shape, found.dtype) != (array.shape, array.dtype):
+            raise ValueError(f"{name} must be {array.shape} {array.dtype}; found {found.shape} {found.dtype}")
+        array[:] = found
+    network._step[0] = about["step"]
+    network._trained_on_labels = bool(about["trained_on_labels"])
+    return network
+
+
+def _generator(state: dict[str, Any]) -> np.random.Generator:
+    kinds: dict[str, Any] = {
+        kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64)
+    }
+    bit_generator = kinds[state["bit_generator"]]()
+    bit_generator.state = state
+    return np.random.Generator(bit_generator)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
