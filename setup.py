@@ -54,7 +54,6 @@ def extensions() -> list[Extension]:
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
         include_dirs=[str(SOURCES)],
         depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
-        optional=not REQUIRED,
     )
     directives = {
         "language_level": 3,
@@ -64,7 +63,10 @@ def extensions() -> list[Extension]:
         "initializedcheck": False,
         "freethreading_compatible": True,
     }
-    return cythonize([kernels], compiler_directives=directives, build_dir="build/cython")
+    modules: list[Extension] = cythonize([kernels], compiler_directives=directives, build_dir="build/cython")
+    for module in modules:
+        module.optional = not REQUIRED  # an editable install asks this before it copies what was built
+    return modules
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})
