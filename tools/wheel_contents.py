@@ -1,8 +1,9 @@
 """Check what is in a wheel: compiled kernels, types and data; no sources; small; NumPy its only requirement.
 
 Usage: python tools/wheel_contents.py dist/*.whl
+"""
 
-    python tools/wheel_contents.py dist/*.whl
+from __future__ import annotations
 
 import sys
 import zipfile
