@@ -1,0 +1,92 @@
+"""Atomic operations on int64 memory, and the two ways to wait: what threads need to cooperate without locks."""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import binding, ir
+from numba.core import types
+from numba.core.errors import NumbaTypeError
+from numba.extending import intrinsic
+
+from fastnn._kernels.numba.simd import INT32, INT64, call
+
+_INT64_POINTER = types.CPointer(types.int64)
+
+
+def _require_int64(p):
+    if p != _INT64_POINTER:
+        raise NumbaTypeError(f"atomics work on a pointer to int64, got {p}")
+
+
+@intrinsic
+def atomic_load(typingctx, p):
+    """Return p[0]; what was written before the matching `atomic_store` is visible afterwards (acquire)."""
+    _require_int64(p)
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(args[0], "acquire", 8, typ=INT64)
+
+    return types.int64(p), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, p, value):
+    """Set p[0] to ``value``, after everything written before (release)."""
+    _require_int64(p)
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[1], args[0], "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64), codegen
+
+
+@intrinsic
+def atomic_add(typingctx, p, value):
+    """Add ``value`` to p[0] and return what was there before (acquire and release)."""
+    _require_int64(p)
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", args[0], args[1], "acq_rel")
+
+    return types.int64(p, types.int64), codegen
+
+
+@intrinsic
+def compare_exchange(typingctx, p, expected, value):
+    """Set p[0] to ``value`` if it is ``expected``; return what was there before (acquire and release)."""
+    _require_int64(p)
+
+    def codegen(context, builder, signature, args):
+        pair = builder.cmpxchg(args[0], args[1], args[2], "acq_rel", "acquire")
+        return builder.extract_value(pair, 0)
+
+    return types.int64(p, types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx):
+    """Tell the CPU that this thread spins: a sibling on the same core gets its resources."""
+
+    def codegen(context, builder, signature, args):
+        triple = binding.get_default_triple()
+        if triple.startswith(("x86_64", "amd64", "i686")):
+            call(builder, ir.VoidType(), "llvm.x86.sse2.pause")
+        elif triple.startswith(("aarch64", "arm64")):
+            call(builder, ir.VoidType(), "llvm.aarch64.hint", INT32(1))
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def yield_thread(typingctx):
+    """Let another thread of the machine run on this core: a system call, for waits that last."""
+
+    def codegen(context, builder, signature, args):
+        # By the symbol's name, not its address, so that the code can be cached on disk.
+        call(builder, INT32, "SwitchToThread" if sys.platform == "win32" else "sched_yield")
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -1,0 +1,270 @@
+"""Vectors and pointers for the kernels: the host's SIMD level, and the LLVM code behind the other primitives.
+
+Numba's own loops leave speed behind where it matters most: accumulators do not stay in registers, 512-bit vectors are
+avoided, ``math.exp`` is a call. The primitives therefore emit LLVM vectors themselves, through Numba's ``@intrinsic``.
+`Lanes` makes that readable: an LLVM value with Python's operators, be it one number or a whole vector.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.core.errors import NumbaTypeError
+from numba.extending import intrinsic
+
+INT1, INT32, INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+POINTER = ir.PointerType()
+
+
+class Level(NamedTuple):
+    """A SIMD instruction set: the width of its vectors and how many of them the registers hold."""
+
+    name: str
+    bits: int
+    registers: int
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of the widest register tile."""
+        return 6
+
+    @property
+    def tile_vectors(self) -> int:
+        """Vectors in a row of the widest register tile: with 6 rows, 24 of 32 or 12 of 16 registers accumulate."""
+        return self.registers // 8
+
+    def lanes(self, bits: int) -> int:
+        """Elements of ``bits`` bits in one vector."""
+        return self.bits // bits
+
+
+LEVELS = {
+    level.name: level
+    for level in (Level("avx512", 512, 32), Level("avx2", 256, 16), Level("neon", 128, 32), Level("baseline", 128, 16))
+}
+_NEEDS = {"avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"), "avx2": ("avx2", "fma"), "neon": ("neon",)}
+
+
+@lru_cache
+def host_features() -> frozenset[str]:
+    """Return the names, as LLVM spells them, of what the host's CPU can do."""
+    features = frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+    arm64 = binding.get_default_triple().startswith(("aarch64", "arm64"))
+    return features | {"neon", "fma"} if arm64 else features
+
+
+def available_levels() -> list[str]:
+    """Return the names of the levels that the host can run, the widest first."""
+    return [name for name in LEVELS if host_features().issuperset(_NEEDS.get(name, ()))]
+
+
+@lru_cache
+def simd_level() -> Level:
+    """Return the level to compile for: the host's widest, or the one that the variable FASTNN_SIMD names."""
+    available = available_levels()
+    name = os.environ.get("FASTNN_SIMD", "").strip().lower() or available[0]
+    if name not in available:
+        problem = "is not available on this CPU" if name in LEVELS else "is unknown"
+        raise ValueError(f"FASTNN_SIMD={name} {problem}; choose from: {', '.join(available)}")
+    return LEVELS[name]
+
+
+LEVEL = simd_level()
+# Without the instruction an fma would be a slow call into the C library: multiply, then add.
+HAS_FMA = "fma" in host_features()
+
+
+class Lanes:
+    """An LLVM vector, or a scalar, of floats or integers, with Python's operators; Python numbers are constants."""
+
+    def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+        self.scalar = getattr(value.type, "element", value.type)
+        self.is_float = not isinstance(self.scalar, ir.IntType)
+        self.bits = self.scalar.width if not self.is_float else {"float": 32, "double": 64}[str(self.scalar)]
+
+    def constant(self, number: float, scalar: Any = None) -> Lanes:
+        """Return ``number`` in every lane."""
+        return Lanes(self.builder, _constant(self.shaped(scalar or self.scalar), number))
+
+    def shaped(self, scalar: Any) -> Any:
+        """Return the type with as many lanes as this one, of type ``scalar``."""
+        return ir.VectorType(scalar, self.value.type.count) if isinstance(self.value.type, ir.VectorType) else scalar
+
+    def _binary(self, name: str, other: Lanes | float) -> Lanes:
+        other = other if isinstance(other, Lanes) else self.constant(other)
+        operation = getattr(self.builder, "f" + name if self.is_float else name)
+        return Lanes(self.builder, operation(self.value, other.value))
+
+    def __add__(self, other: Lanes | float) -> Lanes:
+        return self._binary("add", other)
+
+    def __sub__(self, other: Lanes | float) -> Lanes:
+        return self._binary("sub", other)
+
+    def __mul__(self, other: Lanes | float) -> Lanes:
+        return self._binary("mul", other)
+
+    def __truediv__(self, other: Lanes | float) -> Lanes:
+        return self._binary("div", other)
+
+    def __and__(self, other: Lanes | float) -> Lanes:
+        return self._binary("and_", other)
+
+    def __or__(self, other: Lanes | float) -> Lanes:
+        return self._binary("or_", other)
+
+    def __lshift__(self, other: int) -> Lanes:
+        return self._binary("shl", other)
+
+    def __rshift__(self, other: int) -> Lanes:
+        return self._binary("ashr", other)
+
+    def compare(self, operator: str, other: Lanes | float) -> Lanes:
+        """Return where ``self operator other`` holds: never for a NaN."""
+        other = other if isinstance(other, Lanes) else self.constant(other)
+        compare = self.builder.fcmp_ordered if self.is_float else self.builder.icmp_signed
+        return Lanes(self.builder, compare(operator, self.value, other.value))
+
+    def where(self, condition: Lanes, other: Lanes | float) -> Lanes:
+        """Return this where ``condition`` holds, ``other`` elsewhere."""
+        other = other if isinstance(other, Lanes) else self.constant(other)
+        return Lanes(self.builder, self.builder.select(condition.value, self.value, other.value))
+
+    def clip(self, low: float, high: float) -> Lanes:
+        """Return this within [low, high]; a NaN stays a NaN."""
+        above = self.constant(low).where(self.compare("<", low), self)
+        return self.constant(high).where(above.compare(">", high), above)
+
+    def fma(self, factor: Lanes | float, addend: Lanes | float) -> Lanes:
+        """Return self * factor + addend, rounded once where the CPU can."""
+        factor = factor if isinstance(factor, Lanes) else self.constant(factor)
+        addend = addend if isinstance(addend, Lanes) else self.constant(addend)
+        return Lanes(self.builder, fma(self.builder, self.value, factor.value, addend.value))
+
+    def as_int(self) -> Lanes:
+        """Return the bits of the floats as integers."""
+        return Lanes(self.builder, self.builder.bitcast(self.value, self.shaped(ir.IntType(self.bits))))
+
+    def as_float(self) -> Lanes:
+        """Return the integers, taken as bits, as floats."""
+        scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
+        return Lanes(self.builder, self.builder.bitcast(self.value, self.shaped(scalar)))
+
+    def to_float(self) -> Lanes:
+        """Return the integers' values as floats."""
+        scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
+        return Lanes(self.builder, self.builder.sitofp(self.value, self.shaped(scalar)))
+
+
+def _constant(shape: Any, number: float) -> ir.Constant:
+    return ir.Constant(shape, [number] * shape.count if isinstance(shape, ir.VectorType) else number)
+
+
+def type_name(shape: Any) -> str:
+    """Return LLVM's short name of a type: f32, v16f32, v8i64."""
+    if isinstance(shape, ir.VectorType):
+        return f"v{shape.count}{type_name(shape.element)}"
+    return f"i{shape.width}" if isinstance(shape, ir.IntType) else {"float": "f32", "double": "f64"}[str(shape)]
+
+
+def fma(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
+    """Emit a * b + c, of vectors or scalars."""
+    if not HAS_FMA:
+        return builder.fadd(builder.fmul(a, b), c)
+    # llvmlite's declare_intrinsic does not take vectors: the declaration is written by hand.
+    return call(builder, a.type, f"llvm.fma.{type_name(a.type)}", a, b, c)
+
+
+def call(builder: ir.IRBuilder, result: Any, name: str, *arguments: Any) -> Any:
+    """Emit a call to a function that LLVM or the C library defines."""
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+
+
+def broadcast(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
+    """Emit the vector that has the scalar ``value`` in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(undefined, value, INT32(0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(INT32, vector.count), None))
+
+
+def vector_type(scalar: Any) -> ir.VectorType:
+    """Return the vector type that fills a register with elements of type ``scalar``."""
+    return ir.VectorType(scalar, LEVEL.lanes(64 if isinstance(scalar, ir.DoubleType) else 32))
+
+
+def element_size(scalar: Any) -> int:
+    """Return the bytes, and the only alignment that loads and stores may assume, of an element."""
+    return 8 if isinstance(scalar, ir.DoubleType) else 4
+
+
+def function(module: ir.Module, name: str, result: Any, arguments: Sequence[Any]) -> tuple[ir.Function, bool]:
+    """Return the module's function of that name, and whether its body is still to be written.
+
+    The function stays out of line: LLVM allots its registers and compiles it once, however many kernels call it.
+    """
+    if name in module.globals:
+        return module.globals[name], False
+    created = ir.Function(module, ir.FunctionType(result, arguments), name)
+    created.linkage = "linkonce_odr"
+    created.attributes.add("noinline")
+    created.attributes.add("nounwind")
+    return created, True
+
+
+def require_pointer(*pointers: Any) -> Any:
+    """Return the element type that all the pointers share, float32 or float64."""
+    if not all(isinstance(p, types.CPointer) and p == pointers[0] for p in pointers):
+        raise NumbaTypeError(f"expected pointers to one real type, got {pointers}")
+    return pointers[0].dtype
+
+
+@intrinsic
+def pointer(typingctx, array, offset):
+    """Return the pointer to element ``offset`` of a contiguous array, counted over all its axes."""
+    if not (isinstance(array, types.Array) and array.layout == "C"):
+        raise NumbaTypeError(f"pointer needs a contiguous array, got {array}")
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@intrinsic
+def advance(typingctx, p, n):
+    """Return the pointer ``n`` elements after ``p``."""
+    if not isinstance(p, types.CPointer):
+        raise NumbaTypeError(f"advance needs a pointer, got {p}")
+    return p(p, types.int64), lambda context, builder, signature, args: builder.gep(args[0], [args[1]])
+
+
+@intrinsic
+def lanes(typingctx, p):
+    """Return the elements in one vector of the type that ``p`` points to: a constant of the compiled code."""
+    real = require_pointer(p)
+    count = LEVEL.lanes(real.bitwidth)
+    return types.int64(p), lambda context, builder, signature, args: INT64(count)
+
+
+_BITS = {types.float32: types.int32, types.int32: types.float32, types.float64: types.int64, types.int64: types.float64}
+
+
+@intrinsic
+def bitcast(typingctx, x):
+    """Return the bits of a float as an integer of its width, and the other way round."""
+    if x not in _BITS:
+        raise NumbaTypeError(f"bitcast takes 32 or 64 bits, got {x}")
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return _BITS[x](x), codegen
