@@ -1,0 +1,106 @@
+/* Compiles the primitives once for each SIMD level, and finds the level that the CPU runs.
+
+   Each level is the same source (level.h) under another target; the functions of a level are static and only its
+   table refers to them, so no instruction of a level can be reached on a CPU that lacks it. */
+#include "primitives.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) && !defined(FASTNN_NO_VECTORS)
+#if defined(__x86_64__)
+#define FASTNN_X86
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#define FASTNN_NEON
+#include <arm_neon.h>
+#endif
+#endif
+
+#define JOIN_NAMES(name, level, real) name##_##level##_##real
+#define JOIN(name, level, real) JOIN_NAMES(name, level, real)
+#define NAME(name) JOIN(name, LEVEL, REAL)
+
+#if defined(FASTNN_X86)
+
+#define LEVEL baseline
+#define LEVEL_NAME "x86-64"
+#define VECTOR_BYTES 16
+#include "level.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2")
+#endif
+#define LEVEL v3
+#define LEVEL_NAME "x86-64-v3"
+#define VECTOR_BYTES 32
+#include "level.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,bmi,bmi2,avx512f,avx512dq,avx512bw,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2,avx512f,avx512dq,avx512bw,avx512vl")
+#endif
+#define LEVEL v4
+#define LEVEL_NAME "x86-64-v4"
+#define VECTOR_BYTES 64
+#include "level.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+int fastnn_best_level(void)
+{
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
+          && __builtin_cpu_supports("bmi2")))
+        return 0;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+           && __builtin_cpu_supports("avx512vl") ? 2 : 1;
+}
+
+#define LEVELS(real) {&table_baseline_##real, &table_v3_##real, &table_v4_##real}
+
+#else
+
+#define LEVEL baseline
+#if defined(FASTNN_NEON)
+#define LEVEL_NAME "neon"
+#define VECTOR_BYTES 16
+#else
+#define LEVEL_NAME "plain"
+#define VECTOR_BYTES 0
+#endif
+#include "level.h"
+
+int fastnn_best_level(void)
+{
+    return 0;
+}
+
+#define LEVELS(real) {&table_baseline_##real}
+
+#endif
+
+static const fastnn_primitives_f32_t *const levels_f32[] = LEVELS(float);
+static const fastnn_primitives_f64_t *const levels_f64[] = LEVELS(double);
+#define COUNT ((int)(sizeof levels_f32 / sizeof levels_f32[0]))
+
+const fastnn_primitives_f32_t *fastnn_primitives_f32(int level)
+{
+    return level >= 0 && level < COUNT ? levels_f32[level] : NULL;
+}
+
+const fastnn_primitives_f64_t *fastnn_primitives_f64(int level)
+{
+    return level >= 0 && level < COUNT ? levels_f64[level] : NULL;
+}

@@ -1,0 +1,73 @@
+"""The C primitives as Cython sees them: primitives.h and threads.h, which say what each one computes."""
+
+from libc.stdint cimport int64_t
+
+
+cdef extern from "primitives.h" nogil:
+    enum:
+        FASTNN_STORE
+        FASTNN_ADD
+        FASTNN_BIAS
+
+    ctypedef struct fastnn_step:
+        int rule
+        int nesterov
+        double rate
+        double first
+        double second
+        double epsilon
+        double weight_decay
+        double l2
+        double correction1
+        double correction2
+
+    ctypedef struct fastnn_primitives_f32_t:
+        const char *level
+        int lanes
+        int tile_rows
+        int tile_vectors
+        void (*multiply)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, const float *A, Py_ssize_t a_row,
+                         Py_ssize_t a_depth, const float *B, Py_ssize_t b_depth, float *C, Py_ssize_t c_row, int mode,
+                         const float *bias) noexcept nogil
+        void (*activate)(int activation, float slope, float *z, Py_ssize_t n) noexcept nogil
+        void (*multiply_by_derivative)(int activation, float slope, const float *a, float *delta,
+                                       Py_ssize_t n) noexcept nogil
+        void (*exp_array)(float *z, Py_ssize_t n) noexcept nogil
+        void (*log_array)(float *z, Py_ssize_t n) noexcept nogil
+        double (*sigmoid_cross_entropy)(const float *z, const float *y, Py_ssize_t n) noexcept nogil
+        void (*update)(const fastnn_step *step, const float *gradient, float *theta, float *m1, float *m2,
+                       Py_ssize_t n) noexcept nogil
+        void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const float *A, Py_ssize_t lda, float *B,
+                          Py_ssize_t ldb) noexcept nogil
+
+    ctypedef struct fastnn_primitives_f64_t:
+        const char *level
+        int lanes
+        int tile_rows
+        int tile_vectors
+        void (*multiply)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, const double *A, Py_ssize_t a_row,
+                         Py_ssize_t a_depth, const double *B, Py_ssize_t b_depth, double *C, Py_ssize_t c_row, int mode,
+                         const double *bias) noexcept nogil
+        void (*activate)(int activation, double slope, double *z, Py_ssize_t n) noexcept nogil
+        void (*multiply_by_derivative)(int activation, double slope, const double *a, double *delta,
+                                       Py_ssize_t n) noexcept nogil
+        void (*exp_array)(double *z, Py_ssize_t n) noexcept nogil
+        void (*log_array)(double *z, Py_ssize_t n) noexcept nogil
+        double (*sigmoid_cross_entropy)(const double *z, const double *y, Py_ssize_t n) noexcept nogil
+        void (*update)(const fastnn_step *step, const double *gradient, double *theta, double *m1, double *m2,
+                       Py_ssize_t n) noexcept nogil
+        void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const double *A, Py_ssize_t lda, double *B,
+                          Py_ssize_t ldb) noexcept nogil
+
+    int fastnn_best_level() noexcept
+    const fastnn_primitives_f32_t *fastnn_primitives_f32(int level) noexcept
+    const fastnn_primitives_f64_t *fastnn_primitives_f64(int level) noexcept
+
+
+cdef extern from "threads.h" nogil:
+    int64_t fastnn_load(int64_t *p) noexcept
+    void fastnn_store(int64_t *p, int64_t x) noexcept
+    int64_t fastnn_fetch_add(int64_t *p, int64_t x) noexcept
+    bint fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired) noexcept
+    void fastnn_pause() noexcept
+    void fastnn_yield() noexcept

@@ -1,0 +1,154 @@
+/* The vector of one level and type, and the few operations that C's operators do not give.
+
+   With GCC and clang a vec is a vector of their C extension: + - * / < and the bit operators work lane by lane. Without
+   vector extensions a vec is one number and the same code is plain C.
+
+   A name such as vec stands for the one of the current LEVEL and REAL (macros expand where they are used). */
+#define vec NAME(vec)
+#define bits NAME(bits)
+#define unaligned NAME(unaligned)
+#define broadcast NAME(broadcast)
+#define load NAME(load)
+#define store NAME(store)
+#define load_part NAME(load_part)
+#define store_part NAME(store_part)
+#define as_bits NAME(as_bits)
+#define as_real NAME(as_real)
+#define fused NAME(fused)
+#define minimum NAME(minimum)
+#define maximum NAME(maximum)
+#define square_root NAME(square_root)
+
+#undef INTEGER
+#undef INTRINSIC
+#undef LANES
+#undef TILE_ROWS
+#undef TILE_VECTORS
+
+#if BITS == 32
+#define INTEGER uint32_t
+#else
+#define INTEGER uint64_t
+#endif
+
+#ifndef INLINE
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline, unused))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+#endif
+
+#if VECTOR_BYTES > 0
+#define LANES (VECTOR_BYTES / (int)sizeof(REAL))
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef INTEGER bits __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+INLINE bits as_bits(vec x) { return (bits)x; }
+INLINE vec as_real(bits x) { return (vec)x; }
+INLINE vec load(const REAL *p) { return *(const unaligned *)p; }
+INLINE void store(REAL *p, vec x) { *(unaligned *)p = x; }
+#else
+#define LANES 1
+typedef REAL vec;
+typedef INTEGER bits;
+
+INLINE bits as_bits(vec x) { bits y; memcpy(&y, &x, sizeof y); return y; }
+INLINE vec as_real(bits x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+INLINE vec load(const REAL *p) { return *p; }
+INLINE void store(REAL *p, vec x) { *p = x; }
+#endif
+
+/* The first n < LANES numbers at p, then zeros; and back. */
+INLINE vec load_part(const REAL *p, ptrdiff_t n)
+{
+    REAL lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return load(lanes);
+}
+
+INLINE void store_part(REAL *p, vec x, ptrdiff_t n)
+{
+    REAL lanes[LANES];
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+
+/* SELECT(x < y, a, b): a where the comparison holds, b elsewhere. Both a and b are computed. */
+#undef SELECT
+#if VECTOR_BYTES > 0
+#define SELECT(condition, a, b) \
+    as_real((as_bits(a) & (bits)(condition)) | (as_bits(b) & ~(bits)(condition)))
+#else
+#define SELECT(condition, a, b) ((condition) ? (a) : (b))
+#endif
+
+/* minimum(a, b) and maximum(a, b) are b where one of them is NaN (on NEON: NaN): write the bound first.
+   fused(a, b, c) = a b + c, rounded once where the level has FMA. */
+#if VECTOR_BYTES > 0 && defined(FASTNN_X86)
+
+#if VECTOR_BYTES == 64 && BITS == 32
+#define INTRINSIC(operation) _mm512_##operation##_ps
+#elif VECTOR_BYTES == 64
+#define INTRINSIC(operation) _mm512_##operation##_pd
+#elif VECTOR_BYTES == 32 && BITS == 32
+#define INTRINSIC(operation) _mm256_##operation##_ps
+#elif VECTOR_BYTES == 32
+#define INTRINSIC(operation) _mm256_##operation##_pd
+#elif BITS == 32
+#define INTRINSIC(operation) _mm_##operation##_ps
+#else
+#define INTRINSIC(operation) _mm_##operation##_pd
+#endif
+
+INLINE vec broadcast(REAL x) { return INTRINSIC(set1)(x); }
+INLINE vec minimum(vec a, vec b) { return INTRINSIC(min)(a, b); }
+INLINE vec maximum(vec a, vec b) { return INTRINSIC(max)(a, b); }
+INLINE vec square_root(vec x) { return INTRINSIC(sqrt)(x); }
+#if VECTOR_BYTES > 16
+INLINE vec fused(vec a, vec b, vec c) { return INTRINSIC(fmadd)(a, b, c); }
+#else
+INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+#endif
+
+#elif VECTOR_BYTES > 0 && defined(FASTNN_NEON)
+
+#if BITS == 32
+#define INTRINSIC(operation) operation##_f32
+#else
+#define INTRINSIC(operation) operation##_f64
+#endif
+
+INLINE vec broadcast(REAL x) { return (vec)INTRINSIC(vdupq_n)(x); }
+INLINE vec minimum(vec a, vec b) { return (vec)INTRINSIC(vminq)(a, b); }
+INLINE vec maximum(vec a, vec b) { return (vec)INTRINSIC(vmaxq)(a, b); }
+INLINE vec square_root(vec x) { return (vec)INTRINSIC(vsqrtq)(x); }
+INLINE vec fused(vec a, vec b, vec c) { return (vec)INTRINSIC(vfmaq)(c, a, b); }
+
+#else
+
+INLINE vec broadcast(REAL x) { return x; }
+INLINE vec minimum(vec a, vec b) { return a < b ? a : b; }
+INLINE vec maximum(vec a, vec b) { return a > b ? a : b; }
+INLINE vec square_root(vec x) { return (REAL)sqrt(x); }
+INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+
+#endif
+
+/* The register tile of multiply, TILE_ROWS x TILE_VECTORS accumulators: 24 of 32 registers, 12 of 16. */
+#define TILE_ROWS 6
+#if VECTOR_BYTES == 64 || defined(FASTNN_NEON)
+#define TILE_VECTORS 4
+#else
+#define TILE_VECTORS 2
+#endif

@@ -1,0 +1,14 @@
+/* All primitives of one level and one type, and the table that holds them. */
+#include "simd.h"
+
+#include "functions.h"
+
+#include "elementwise.h"
+#include "multiply.h"
+#include "transpose.h"
+#include "update.h"
+
+static const TABLE NAME(table) = {
+    LEVEL_NAME, LANES, TILE_ROWS, TILE_VECTORS, multiply, activate, multiply_by_derivative, exp_array, log_array,
+    sigmoid_cross_entropy, update, transpose,
+};

@@ -1,0 +1,64 @@
+/* Atomic 64-bit integers and waiting, for the team of threads: GCC, clang and MSVC. */
+#ifndef FASTNN_THREADS_H
+#define FASTNN_THREADS_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#include <sched.h>
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+
+/* An interlocked operation is a full barrier, on every architecture. */
+static __inline int64_t fastnn_load(int64_t *p) { return _InterlockedCompareExchange64((volatile __int64 *)p, 0, 0); }
+static __inline void fastnn_store(int64_t *p, int64_t x) { _InterlockedExchange64((volatile __int64 *)p, x); }
+static __inline int64_t fastnn_fetch_add(int64_t *p, int64_t x)
+{
+    return _InterlockedExchangeAdd64((volatile __int64 *)p, x);
+}
+static __inline int fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
+{
+    return _InterlockedCompareExchange64((volatile __int64 *)p, desired, expected) == expected;
+}
+static __inline void fastnn_pause(void) { YieldProcessor(); }
+
+#else
+
+/* Load-acquire and store-release. */
+static inline int64_t fastnn_load(int64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void fastnn_store(int64_t *p, int64_t x) { __atomic_store_n(p, x, __ATOMIC_RELEASE); }
+
+/* The value before the addition; acquire and release. */
+static inline int64_t fastnn_fetch_add(int64_t *p, int64_t x) { return __atomic_fetch_add(p, x, __ATOMIC_ACQ_REL); }
+
+/* 1 if *p was expected and is now desired. */
+static inline int fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
+{
+    return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* Tells the core that this is a waiting loop. */
+static inline void fastnn_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+#endif
+
+/* Lets another thread run on this core. */
+#if defined(_WIN32)
+static __inline void fastnn_yield(void) { SwitchToThread(); }
+#else
+static inline void fastnn_yield(void) { sched_yield(); }
+#endif
+
+#endif

@@ -1,0 +1,81 @@
+/* One optimizer step of n contiguous parameters. */
+#define step_vec NAME(step_vec)
+#define update_all NAME(update_all)
+#define update NAME(update)
+
+/* The hyperparameters of a step, one vec each. */
+typedef struct NAME(constants) {
+    vec rate, first, first_rest, second, second_rest, epsilon, decay, l2, root;
+} NAME(constants);
+
+INLINE void step_vec(const int rule, const int nesterov, const NAME(constants) *c, vec g, vec *theta, vec *m1, vec *m2)
+{
+    g = fused(c->l2, *theta, g);
+    switch (rule) {
+    case FASTNN_RMSPROP: /* m1: the mean square */
+        *m1 = fused(c->second, *m1, c->second_rest * (g * g));
+        *theta -= c->rate * g / (square_root(*m1) + c->epsilon);
+        break;
+    case FASTNN_ADAMW:
+        *theta *= c->decay;
+        /* fall through */
+    case FASTNN_ADAM:
+        *m1 = fused(c->first, *m1, c->first_rest * g);
+        *m2 = fused(c->second, *m2, c->second_rest * (g * g));
+        *theta -= c->rate * *m1 / fused(square_root(*m2), c->root, c->epsilon);
+        break;
+    default: /* m1: the velocity; without momentum first = 0 and it is the gradient */
+        *m1 = fused(c->first, *m1, g);
+        *theta -= c->rate * (nesterov ? fused(c->first, *m1, g) : *m1);
+    }
+}
+
+INLINE void update_all(const int rule, const int nesterov, const int moments, const NAME(constants) *c,
+                       const REAL *gradient, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec t = load(theta + i), m = CONSTANT(0), v = CONSTANT(0);
+        if (moments > 0) m = load(m1 + i);
+        if (moments > 1) v = load(m2 + i);
+        step_vec(rule, nesterov, c, load(gradient + i), &t, &m, &v);
+        store(theta + i, t);
+        if (moments > 0) store(m1 + i, m);
+        if (moments > 1) store(m2 + i, v);
+    }
+    if (i < n) {
+        ptrdiff_t rest = n - i;
+        vec t = load_part(theta + i, rest), m = CONSTANT(0), v = CONSTANT(0);
+        if (moments > 0) m = load_part(m1 + i, rest);
+        if (moments > 1) v = load_part(m2 + i, rest);
+        step_vec(rule, nesterov, c, load_part(gradient + i, rest), &t, &m, &v);
+        store_part(theta + i, t, rest);
+        if (moments > 0) store_part(m1 + i, m, rest);
+        if (moments > 1) store_part(m2 + i, v, rest);
+    }
+}
+
+static void update(const fastnn_step *step, const REAL *gradient, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
+{
+    const int adam = step->rule == FASTNN_ADAM || step->rule == FASTNN_ADAMW;
+    const NAME(constants) c = {
+        .rate = CONSTANT(adam ? step->rate / step->correction1 : step->rate),
+        .first = CONSTANT(step->first),
+        .first_rest = CONSTANT(1 - step->first),
+        .second = CONSTANT(step->second),
+        .second_rest = CONSTANT(1 - step->second),
+        .epsilon = CONSTANT(step->epsilon),
+        .decay = CONSTANT(1 - step->rate * step->weight_decay),
+        .l2 = CONSTANT(step->l2),
+        .root = CONSTANT(adam ? 1 / sqrt(step->correction2) : 1),
+    };
+    switch (step->rule) {
+    case FASTNN_RMSPROP: update_all(FASTNN_RMSPROP, 0, 1, &c, gradient, theta, m1, m2, n); break;
+    case FASTNN_ADAM: update_all(FASTNN_ADAM, 0, 2, &c, gradient, theta, m1, m2, n); break;
+    case FASTNN_ADAMW: update_all(FASTNN_ADAMW, 0, 2, &c, gradient, theta, m1, m2, n); break;
+    default:
+        if (!m1) update_all(FASTNN_SGD, 0, 0, &c, gradient, theta, m1, m2, n);
+        else if (step->nesterov) update_all(FASTNN_SGD, 1, 1, &c, gradient, theta, m1, m2, n);
+        else update_all(FASTNN_SGD, 0, 1, &c, gradient, theta, m1, m2, n);
+    }
+}
