@@ -1,0 +1,121 @@
+"""The package as it is installed, and how it builds with and without a C compiler."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ["llvmlite", "matplotlib", "numba", "pooch", "safetensors", "scipy", "sklearn", "tqdm"]
+
+in_source_tree = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the tests are not in the source tree")
+
+
+def run(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_version_is_the_installed_one():
+    assert fastnn.__version__ == importlib.metadata.version("fastnn-cpu")
+
+
+def test_numpy_is_the_only_requirement():
+    required = [line for line in importlib.metadata.requires("fastnn-cpu") if "extra ==" not in line]
+    assert len(required) == 1
+    assert re.match(r"numpy\b", required[0])
+
+
+def test_typed_marker_and_licence_are_installed():
+    assert (importlib.resources.files("fastnn") / "py.typed").is_file()
+    assert any(path.name == "LICENSE" for path in importlib.metadata.files("fastnn-cpu") or [])
+
+
+def test_import_is_light():
+    code = f"import sys, fastnn; print(*sorted(set({HEAVY}) & set(sys.modules)))"
+    result = run("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+def test_command_line_entry_points():
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="fastnn")
+    assert callable(script.load())
+    result = run("-m", "fastnn", "--help")
+    assert result.returncode == 0, result.stderr
+    assert "demo" in result.stdout
+
+
+@pytest.mark.skipif(
+    os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") in {"", "0"}, reason="the compiled kernels may be missing here"
+)
+def test_compiled_kernels_are_installed():
+    module = importlib.import_module("fastnn._kernels.cython.kernels")
+    assert Path(module.__file__).suffix in {".so", ".pyd"}
+
+
+@in_source_tree
+def test_one_version_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {fastnn.__version__}\n" in citation
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in changelog
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what a build needs, without anything built before."""
+    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("Cython")
+    folder = tmp_path_factory.mktemp("source")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "kernels.c")
+    shutil.copytree(ROOT / "fastnn", folder / "fastnn", ignore=unwanted)
+    for name in ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+no_compiler = pytest.mark.skipif(sys.platform == "win32", reason="the variable CC does not choose MSVC")
+
+
+@in_source_tree
+@no_compiler
+def test_without_a_compiler_the_build_warns_once_and_succeeds(source: Path):
+    result = run(
+        "setup.py", "--quiet", "bdist_wheel", folder=source, CC="/nonexistent/cc", FASTNN_REQUIRE_EXTENSION="0"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("fastnn's compiled kernels were not built") == 1
+    (wheel,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/_kernels/reference.py"} <= set(names)
+    assert [name for name in names if Path(name).suffix in {".c", ".h", ".pyx", ".pxi", ".pxd", ".so"}] == []
+
+
+@in_source_tree
+@no_compiler
+@pytest.mark.parametrize("variable", ["FASTNN_REQUIRE_EXTENSION", "CIBUILDWHEEL"])
+def test_a_required_extension_that_does_not_compile_fails_the_build(source: Path, variable: str):
+    result = run("setup.py", "--quiet", "build_ext", folder=source, CC="/nonexistent/cc", **{variable: "1"})
+    assert result.returncode != 0
+    assert "/nonexistent/cc" in result.stderr
