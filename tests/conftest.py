@@ -1,0 +1,139 @@
+"""What several test files share: the backends that can be loaded, and small networks with data.
+
+FASTNN_TEST_BACKENDS names the compiled backends that must be here ("numba,cython"): a missing one then fails its tests
+instead of skipping them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _kernels
+from fastnn._kernels import contract
+
+COMPILED = ("numba", "cython")
+REQUIRED = [name for name in os.environ.get("FASTNN_TEST_BACKENDS", "").replace(" ", "").split(",") if name]
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu")
+LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+
+
+def absence(backend: str) -> str | None:
+    """Return why the backend cannot be loaded; None if it is installed, whether or not it is broken."""
+    if backend == "numba":
+        return None if importlib.machinery.PathFinder.find_spec("numba") else "numba is not installed"
+    if backend == "cython":
+        folder = str(Path(_kernels.__file__).parent / "cython")
+        spec = importlib.machinery.PathFinder.find_spec("kernels", [folder])
+        built = spec is not None and isinstance(spec.loader, importlib.machinery.ExtensionFileLoader)
+        return None if built else "the extension fastnn._kernels.cython.kernels is not built"
+    return None
+
+
+def need(backend: str) -> None:
+    """Skip the test where the backend is not installed; fail it where it must be."""
+    reason = absence(backend)
+    if reason and backend in REQUIRED:
+        pytest.fail(f"FASTNN_TEST_BACKENDS asks for {backend}, but {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch):
+    """Begin every test on the NumPy reference and leave no setting behind."""
+    monkeypatch.delenv("FASTNN_BACKEND", raising=False)
+    monkeypatch.setattr(_kernels, "_forced", "numpy")
+    monkeypatch.setattr(_kernels, "_threads", None)
+
+
+@pytest.fixture(params=COMPILED)
+def compiled(request):
+    """The kernels of each compiled backend."""
+    need(request.param)
+    return importlib.import_module(f"fastnn._kernels.{request.param}")
+
+
+@pytest.fixture(params=("numpy", *COMPILED))
+def backend(request):
+    """The name of each backend, which the test then runs on."""
+    need(request.param)
+    fastnn.set_backend(request.param)
+    return request.param
+
+
+@dataclass
+class Case:
+    """A network and data as the kernels take them."""
+
+    sizes: tuple[int, ...]
+    activations: list[str]
+    loss: str
+    model: contract.Model
+    parameters: np.ndarray
+    data: contract.Data
+
+    def doubled(self) -> Case:
+        """Return the same numbers in float64, for an oracle without float32's rounding."""
+        data = contract.Data(self.data.X.astype(float), self.data.labels, self.data.targets.astype(float))
+        return Case(self.sizes, self.activations, self.loss, self.model, self.parameters.astype(float), data)
+
+    def naive(self) -> tuple[Any, ...]:
+        """Return (sizes, activations, slopes, loss, theta, X, Y), as tests/naive.py takes them."""
+        Y = self.data.targets
+        if self.data.labels.size:
+            Y = np.eye(self.sizes[-1])[self.data.labels]
+        slopes = list(self.model.slopes)
+        return self.sizes, self.activations, slopes, self.loss, self.parameters, self.data.X, Y
+
+
+def random_targets(rng, loss, m, outputs, labelled=False):
+    """Return labels, a 0/1 matrix (also for one output) or real values."""
+    if loss == "softmax_cross_entropy" or (labelled and outputs > 1):
+        return rng.integers(0, outputs, m)
+    if loss == "sigmoid_cross_entropy":
+        return rng.integers(0, 2, (m, outputs))
+    return rng.normal(size=(m, outputs))
+
+
+def make_case(
+    sizes, activation="tanh", loss="softmax_cross_entropy", m=7, dtype="float64", seed=0, labelled=False
+) -> Case:
+    """Return a network with random weights and biases, and m random samples."""
+    rng = np.random.default_rng(seed)
+    hidden = len(sizes) - 2
+    names = [activation] * hidden if isinstance(activation, str) else list(activation)
+    given = [fastnn.leaky_relu(0.2) if name == "leaky_relu" else name for name in names]
+    net = fastnn.Network(tuple(sizes), given, loss, dtype, rng)
+    for b in net.biases:
+        b[:] = rng.normal(size=b.shape) / 2
+    data = net._data(rng.normal(size=(m, sizes[0])), random_targets(rng, loss, m, sizes[-1], labelled))
+    return Case(tuple(sizes), names, loss, net._model, net.parameters, data)
+
+
+def kernel_optimizer(optimizer, parameters, rates, l2=0.0) -> contract.Optimizer:
+    """Return a fresh optimizer as the kernels take it."""
+    state = np.zeros((optimizer.state_vectors, len(parameters)), parameters.dtype)
+    step = np.zeros(1, dtype=np.int64)
+    return contract.Optimizer(int(optimizer.rule), optimizer.hyper(), np.asarray(rates, float), state, step, l2)
+
+
+def assert_close(actual, expected, dtype, what, slack=1.0):
+    """Compare relative to the largest element: 1e-10 in float64, 1e-5 in float32, times the slack."""
+    tolerance = slack * {"float64": 1e-10, "float32": 1e-5}[np.dtype(dtype).name]
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    assert actual.shape == expected.shape, what
+    if not expected.size:
+        return
+    assert np.isfinite(actual).all(), f"{what} is not finite"
+    scale = max(np.abs(expected).max(), 1e-6)
+    error = np.abs(actual - expected).max() / scale
+    assert error <= tolerance, f"{what}: error {error:.2g} of the largest element, allowed {tolerance:.2g}"
