@@ -34,7 +34,7 @@ class OptionalBuild(build_ext):
         """Compile one extension module, with the flags of the compiler in use."""
         msvc = self.compiler.compiler_type == "msvc"
         # The SIMD levels are chosen inside the C source, at run time: no -march here.
-        ext.extra_compile_args = ["/O2"] if msvc else ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+        ext.extra_compile_args = ["/O2"] if msvc else ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
         try:
             super().build_extension(ext)
         except (BaseError, CCompilerError, OSError) as error:
