@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import llvmlite
 import numba
@@ -102,7 +102,7 @@ class _Locator(_CacheLocator):
 
 
 class _CompiledKernels(CompileResultCacheImpl):
-    _locator_classes: ClassVar = [_Locator]
+    _locator_classes = [_Locator]  # noqa: RUF012 (as in the base class)
 
 
 class _KernelFiles:

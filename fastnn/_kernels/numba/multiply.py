@@ -31,21 +31,25 @@ from fastnn._kernels.numba.simd import (
 )  # fmt: skip
 
 ASSIGN, ADD, BIAS = 0, 1, 2  # C = A B, C += A B, C = bias + A B
+START = BIAS  # of a tile: it starts from memory, be it the bias or the sums so far
 
 MAX_VECTORS = LEVEL.tile_vectors
 # The most rows of a tile that is 1, 2, ... vectors wide. A narrow tile needs more rows: eight chains or more hide an
 # fma's latency.
 MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in range(1, MAX_VECTORS + 1))
-_ROWS_A_POINTER = 5  # rows 0, 1, 2, 3 and 4 strides away are addressed from one register pair or two
+# Where a tile reads columns of A, the cache lines that hold them serve the next tiles too, if the depth is small enough
+# for them to stay in the first-level cache. Rows of A and all of B stream well: blocks would only cost.
+MAX_DEPTH = 64
+_ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
 
 class _Tile:
-    """Emits the function of one tile shape: (depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias)."""
+    """Emits the function of one tile shape: the arguments are those of `tile` from ``depth`` on."""
 
     def __init__(self, module: ir.Module, scalar: Any, rows: int, vectors: int) -> None:
         self.scalar, self.vector, self.rows, self.vectors = scalar, vector_type(scalar), rows, vectors
         name = f"fastnn_tile_{rows}x{vectors}_{type_name(self.vector)}"
-        arguments = [INT64, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER]
+        arguments = [INT64, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER, INT64]
         self.function, is_new = function(module, name, ir.VoidType(), arguments)
         if is_new:
             self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -60,6 +64,10 @@ class _Tile:
         """Return the pointers to the tile's rows."""
         return [self._at(base, self.builder.mul(stride, INT64(r))) for r in range(self.rows)]
 
+    def _opaque(self, p: Any) -> Any:
+        """Hide where a pointer comes from: LLVM would derive each row's from the one before, a chain of additions."""
+        return self.builder.asm(ir.FunctionType(POINTER, [POINTER]), "", "=r,0", [p], side_effect=False)
+
     def _load(self, base: Any) -> list[Any]:
         """Load a row of vectors."""
         align = element_size(self.scalar)
@@ -71,42 +79,43 @@ class _Tile:
         return broadcast(self.builder, element, self.vector)
 
     def _emit(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, C: Any, c_row: Any, mode: Any,
-              bias: Any) -> None:  # fmt: skip
+              start: Any, start_row: Any) -> None:  # fmt: skip
         builder = self.builder
-        entry, from_bias, loop, body, done, add, store = (builder.block, *(
-            self.function.append_basic_block(name) for name in ("from_bias", "loop", "body", "done", "add", "store")
+        entry, from_start, loop, body, done, add, store = (builder.block, *(
+            self.function.append_basic_block(name) for name in ("from_start", "loop", "body", "done", "add", "store")
         ))  # fmt: skip
         starts = self._row(A, a_row)[::_ROWS_A_POINTER]
-        builder.cbranch(builder.icmp_signed("==", mode, INT64(BIAS)), from_bias, loop)
+        builder.cbranch(builder.icmp_signed("==", mode, INT64(START)), from_start, loop)
 
-        builder.position_at_end(from_bias)
-        biases = self._load(bias)
+        builder.position_at_end(from_start)
+        initial = [self._load(row) for row in self._row(start, start_row)]
         builder.branch(loop)
 
         builder.position_at_end(loop)
-        k, b, *pointers = [builder.phi(start.type) for start in (INT64(0), B, *starts)]
+        k, b, *pointers = [builder.phi(first.type) for first in (INT64(0), B, *starts)]
         sums = [[builder.phi(self.vector) for _ in range(self.vectors)] for _ in range(self.rows)]
         builder.cbranch(builder.icmp_signed("<", k, depth), body, done)
 
         builder.position_at_end(body)
         row = self._load(b)
+        rows = [self._opaque(p) for p in pointers]
         next_sums = []
         for r in range(self.rows):
-            base = pointers[r // _ROWS_A_POINTER]
+            base = rows[r // _ROWS_A_POINTER]
             a = self._broadcast(self._at(base, builder.mul(a_row, INT64(r % _ROWS_A_POINTER))))
             next_sums.append([fma(builder, a, row[v], sums[r][v]) for v in range(self.vectors)])
-        next_values = [builder.add(k, INT64(1)), self._at(b, b_depth), *(self._at(p, a_depth) for p in pointers)]
+        next_values = [builder.add(k, INT64(1)), self._at(b, b_depth), *(self._at(p, a_depth) for p in rows)]
         self._close_loop(loop)
 
-        for phi, start, following in zip((k, b, *pointers), (INT64(0), B, *starts), next_values, strict=True):
-            phi.add_incoming(start, entry)
-            phi.add_incoming(start, from_bias)
+        for phi, first, following in zip((k, b, *pointers), (INT64(0), B, *starts), next_values, strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(first, from_start)
             phi.add_incoming(following, body)
         zero = ir.Constant(self.vector, None)
         for r in range(self.rows):
             for v in range(self.vectors):
                 sums[r][v].add_incoming(zero, entry)
-                sums[r][v].add_incoming(biases[v], from_bias)
+                sums[r][v].add_incoming(initial[r][v], from_start)
                 sums[r][v].add_incoming(next_sums[r][v], body)
 
         builder.position_at_end(done)
@@ -138,11 +147,14 @@ class _Tile:
 
 
 @intrinsic
-def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias):
-    """Compute one tile of C, ``rows`` by ``vectors`` vectors, both within `MAX_ROWS` and `MAX_VECTORS`."""
-    real = require_pointer(A, B, C, bias)
+def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row):
+    """Compute one tile of C, ``rows`` by ``vectors`` vectors, both within `MAX_ROWS` and `MAX_VECTORS`.
+
+    In mode START the accumulators start from the tile at ``start``, whose rows are ``start_row`` apart.
+    """
+    real = require_pointer(A, B, C, start)
     size = types.int64
-    signature = types.void(size, size, size, A, size, size, B, size, C, size, size, bias)
+    signature = types.void(size, size, size, A, size, size, B, size, C, size, size, start, size)
 
     def codegen(context, builder, signature, args):
         scalar = context.get_value_type(real)
@@ -167,6 +179,19 @@ def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
 
 
 @kernel
+def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row):
+    """Compute the rows of a panel of C that is one tile wide; no tile is much lower than the others."""
+    most = MAX_ROWS[vectors - 1]
+    tiles = max(1, (rows + most - 1) // most)
+    i = 0
+    for t in range(tiles):
+        high = rows // tiles + (t < rows % tiles)
+        a, c, s = advance(A, i * a_row), advance(C, i * c_row), advance(start, i * start_row)
+        tile(high, vectors, depth, a, a_row, a_depth, B, b_depth, c, c_row, mode, s, start_row)
+        i += high
+
+
+@kernel
 def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias):
     """Compute C[i, j] = init + sum_k A[i a_row + k a_depth] B[k b_depth + j] for i < rows, j < cols.
 
@@ -175,16 +200,17 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     """
     vectors = cols // lanes(C)
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
-    j = 0
-    for panel in range(panels):
-        wide = vectors // panels + (panel < vectors % panels)
-        most = MAX_ROWS[wide - 1]
-        tiles = (rows + most - 1) // most
-        high, higher = rows // max(tiles, 1), rows % max(tiles, 1)
-        i = 0
-        for t in range(tiles):
-            r = high + (t < higher)
-            a, c = advance(A, i * a_row), advance(C, i * c_row + j)
-            tile(r, wide, depth, a, a_row, a_depth, advance(B, j), b_depth, c, c_row, mode, advance(bias, j))
-            i += r
-        j += wide * lanes(C)
+    blocks = 1 if mode == ADD or a_depth == 1 else max(1, (depth + MAX_DEPTH - 1) // MAX_DEPTH)
+    k = 0
+    for block in range(blocks):
+        deep = depth // blocks + (block < depth % blocks)
+        a, j = advance(A, k * a_depth), 0
+        for panel in range(panels):
+            wide = vectors // panels + (panel < vectors % panels)
+            b, c = advance(B, k * b_depth + j), advance(C, j)
+            if block == 0:
+                _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, mode, advance(bias, j), 0)
+            else:
+                _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, START, c, c_row)
+            j += wide * lanes(C)
+        k += deep

@@ -234,7 +234,7 @@ def pointer(typingctx, array, offset):
 
     def codegen(context, builder, signature, args):
         data = context.make_array(array)(context, builder, args[0]).data
-        return builder.gep(data, [args[1]])
+        return builder.gep(data, [args[1]], source_etype=context.get_data_type(array.dtype))
 
     return types.CPointer(array.dtype)(array, types.int64), codegen
 
@@ -244,7 +244,11 @@ def advance(typingctx, p, n):
     """Return the pointer ``n`` elements after ``p``."""
     if not isinstance(p, types.CPointer):
         raise NumbaTypeError(f"advance needs a pointer, got {p}")
-    return p(p, types.int64), lambda context, builder, signature, args: builder.gep(args[0], [args[1]])
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]], source_etype=context.get_data_type(p.dtype))
+
+    return p(p, types.int64), codegen
 
 
 @intrinsic
