@@ -3,29 +3,48 @@
    A tile of C (R rows x N vectors) stays in registers while k runs over the depth: each step loads N vectors of a row of
    B and multiplies them by R broadcast numbers of A. A is reached through two strides, so that the same code computes
    A W, A^T delta and delta W^T. Every element is one chain of multiply-adds over k, in order: the result does not
-   depend on the tile that computes it. */
+   depend on the tile that computes it. (C += A B adds the chains of long blocks of k one after another.) */
 #define tile NAME(tile)
 #define strip NAME(strip)
+#define panel NAME(panel)
+#define pack NAME(pack)
 #define multiply NAME(multiply)
 
 #if VECTOR_BYTES > 0
 
+/* Where a block of k is not the first, a tile continues from the sums in C. */
+#define CONTINUE (-1)
+
+/* The most rows of a tile of N vectors: a narrow one needs more, as eight chains or more hide an FMA's latency. */
+#undef MAX_ROWS
+#define MAX_ROWS(N) ((N) <= TILE_VECTORS / 2 ? 2 * TILE_ROWS : TILE_ROWS)
+
 INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row, ptrdiff_t a_depth,
                  const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias)
 {
-    vec sums[TILE_ROWS][TILE_VECTORS];
+    vec sums[MAX_ROWS(1)][TILE_VECTORS];
     UNROLL for (int j = 0; j < N; j++) {
         vec start = mode == FASTNN_BIAS ? load(bias + j * LANES) : broadcast(0);
         UNROLL for (int i = 0; i < R; i++) sums[i][j] = start;
+    }
+    if (mode == CONTINUE) {
+        UNROLL for (int i = 0; i < R; i++) {
+            UNROLL for (int j = 0; j < N; j++) sums[i][j] = load(C + i * c_row + j * LANES);
+        }
+    }
+    const REAL *a[MAX_ROWS(1) / 3]; /* every third row: pointer + 0, 1 and 2 strides need no arithmetic */
+    UNROLL for (int i = 0; i < R; i += 3) {
+        a[i / 3] = A + i * a_row;
+        HIDE(a[i / 3]);
     }
     for (ptrdiff_t k = 0; k < depth; k++) {
         vec b[TILE_VECTORS];
         UNROLL for (int j = 0; j < N; j++) b[j] = load(B + j * LANES);
         UNROLL for (int i = 0; i < R; i++) {
-            vec a = broadcast(A[i * a_row]);
-            UNROLL for (int j = 0; j < N; j++) sums[i][j] = fused(a, b[j], sums[i][j]);
+            vec a_ik = broadcast(a[i / 3][i % 3 * a_row]);
+            UNROLL for (int j = 0; j < N; j++) sums[i][j] = fused(a_ik, b[j], sums[i][j]);
         }
-        A += a_depth;
+        UNROLL for (int i = 0; i < R; i += 3) a[i / 3] += a_depth;
         B += b_depth;
     }
     UNROLL for (int i = 0; i < R; i++) {
@@ -36,39 +55,77 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
     }
 }
 
-/* N vectors of columns, all rows. */
+/* All rows of N vectors of columns, in tiles of nearly the same height. */
 #undef TILE
-#define TILE(R) tile(R, N, depth, A + i * a_row, a_row, a_depth, B, b_depth, C + i * c_row, c_row, mode, bias)
+#define TILE(R) case R: tile(R, N, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias); break
 INLINE void strip(const int N, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row, ptrdiff_t a_depth,
                   const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias)
 {
-    ptrdiff_t i = 0;
-    for (; i + TILE_ROWS <= rows; i += TILE_ROWS) TILE(TILE_ROWS);
-    switch (rows - i) {
-    case 5: TILE(5); break;
-    case 4: TILE(4); break;
-    case 3: TILE(3); break;
-    case 2: TILE(2); break;
-    case 1: TILE(1); break;
-    default: break;
+    ptrdiff_t tiles = (rows + MAX_ROWS(N) - 1) / MAX_ROWS(N);
+    for (ptrdiff_t t = 0; t < tiles; t++) {
+        ptrdiff_t height = SHARE(rows, tiles, t);
+        switch (height) {
+            TILE(1); TILE(2); TILE(3); TILE(4); TILE(5); TILE(6);
+        default:
+            if (N > TILE_VECTORS / 2) break;
+            switch (height) { TILE(7); TILE(8); TILE(9); TILE(10); TILE(11); TILE(12); }
+        }
+        A += height * a_row;
+        C += height * c_row;
     }
 }
 
+/* All rows of up to TILE_VECTORS vectors of columns. Not inlined: the loops over k need all the registers. */
 #undef STRIP
-#define STRIP(N) strip(N, rows, depth, A, a_row, a_depth, B + j, b_depth, C + j, c_row, mode, bias ? bias + j : bias)
+#define STRIP(N) case N: strip(N, rows, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias); break
+static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
+                           ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
+                           const REAL *bias)
+{
+    switch (vectors) {
+        STRIP(1); STRIP(2);
+#if TILE_VECTORS > 2
+        STRIP(3); STRIP(4);
+#endif
+    }
+}
+
+INLINE void pack(ptrdiff_t vectors, ptrdiff_t depth, const REAL *B, ptrdiff_t b_depth, REAL *packed)
+{
+    for (ptrdiff_t k = 0; k < depth; k++)
+        for (ptrdiff_t j = 0; j < vectors; j++)
+            store(packed + (k * vectors + j) * LANES, load(B + k * b_depth + j * LANES));
+}
+
+/* Columns go panel by panel, and the depth in blocks, so that a panel's block of B stays in L1 while all rows pass.
+   From PACK_ROWS rows on it pays to copy the block: its rows, far apart in B, share few cache sets and many pages. */
+#undef DEPTH_BLOCK
+#define DEPTH_BLOCK (32768 / (TILE_VECTORS * VECTOR_BYTES))
+#define PACK_ROWS 96
+
 static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
                      ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
                      const REAL *bias)
 {
-    ptrdiff_t j = 0;
-    for (; j + TILE_VECTORS * LANES <= cols; j += TILE_VECTORS * LANES) STRIP(TILE_VECTORS);
-    switch ((cols - j) / LANES) {
-#if TILE_VECTORS > 2
-    case 3: STRIP(3); break;
-    case 2: STRIP(2); break;
-#endif
-    case 1: STRIP(1); break;
-    default: break;
+    REAL packed[DEPTH_BLOCK * TILE_VECTORS * LANES] __attribute__((aligned(64)));
+    ptrdiff_t blocks = depth > DEPTH_BLOCK ? (depth + DEPTH_BLOCK - 1) / DEPTH_BLOCK : 1;
+    ptrdiff_t vectors = cols / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+        ptrdiff_t length = SHARE(depth, blocks, block), j = 0;
+        for (ptrdiff_t p = 0; p < panels; p++) {
+            ptrdiff_t width = SHARE(vectors, panels, p), b_row = b_depth;
+            const REAL *b = B + j;
+            if (rows >= PACK_ROWS && b_depth > width * LANES) {
+                pack(width, length, b, b_depth, packed);
+                b = packed;
+                b_row = width * LANES;
+            }
+            panel(width, rows, length, A, a_row, a_depth, b, b_row, C + j, c_row, mode, bias ? bias + j : NULL);
+            j += width * LANES;
+        }
+        if (mode != FASTNN_ADD) mode = CONTINUE;
+        A += length * a_depth;
+        B += length * b_depth;
     }
 }
 

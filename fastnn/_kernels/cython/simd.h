@@ -34,6 +34,7 @@
 #ifndef INLINE
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))
+#define NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #else
@@ -46,6 +47,12 @@
 #else
 #define UNROLL
 #endif
+
+/* The compiler forgets what it knows of p, and keeps it in a register of its own. */
+#define HIDE(p) __asm__("" : "+r"(p))
+
+/* The share of part i when a total is split into nearly equal parts. */
+#define SHARE(total, parts, i) ((total) / (parts) + ((i) < (total) % (parts)))
 #endif
 
 #if VECTOR_BYTES > 0
