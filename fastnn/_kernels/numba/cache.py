@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def kernel(python_function: Callable[..., Any] | None = None, **options: Any) ->
     if python_function is None:
         return lambda function: kernel(function, **options)
     dispatcher = numba.njit(**{**OPTIONS, **options})(python_function)
-    dispatcher._cache = KernelCache(python_function)
+    # Without a source file, as in an interactive session, there is nothing to key a cache on.
+    with suppress(OSError, RuntimeError):
+        dispatcher._cache = KernelCache(python_function)
     return dispatcher
 
 
@@ -162,17 +165,13 @@ class KernelCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled function of a signature, if it can be kept."""
-        try:
+        with suppress(Exception):
             super().save_overload(sig, data)
-        except Exception:
-            return
 
     def flush(self) -> None:
         """Forget the function's compiled code."""
-        try:
+        with suppress(OSError):
             super().flush()
-        except OSError:
-            return
 
 
 def _make_folder(folder: Path) -> None:
@@ -188,7 +187,5 @@ def _make_folder(folder: Path) -> None:
 @lru_cache
 def _mark_used(folder: Path) -> None:
     """Note, once in a process, that the folder is in use."""
-    try:
+    with suppress(OSError):
         os.utime(folder)
-    except OSError:
-        return

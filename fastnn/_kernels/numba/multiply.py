@@ -148,7 +148,7 @@ class _Tile:
 
 @intrinsic
 def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row):
-    """Compute one tile of C, ``rows`` by ``vectors`` vectors, both within `MAX_ROWS` and `MAX_VECTORS`.
+    """Compute one tile of C, ``rows`` by ``vectors`` vectors, both within `MAX_ROWS` and `MAX_VECTORS`; none with 0.
 
     In mode START the accumulators start from the tile at ``start``, whose rows are ``start_row`` apart.
     """
@@ -160,9 +160,8 @@ def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
         scalar = context.get_value_type(real)
         rows, vectors, *arguments = args
         after = builder.append_basic_block("after_tile")
-        other = builder.append_basic_block("no_tile")
         shape = builder.add(builder.mul(vectors, INT64(64)), rows)
-        switch = builder.switch(shape, other)
+        switch = builder.switch(shape, after)
         for n in range(1, MAX_VECTORS + 1):
             for r in range(1, MAX_ROWS[n - 1] + 1):
                 case = builder.append_basic_block(f"tile_{r}x{n}")
@@ -170,8 +169,6 @@ def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
                 builder.position_at_end(case)
                 builder.call(_Tile(builder.module, scalar, r, n).function, arguments)
                 builder.branch(after)
-        builder.position_at_end(other)
-        builder.unreachable()
         builder.position_at_end(after)
         return context.get_dummy_value()
 
@@ -183,9 +180,10 @@ def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
     """Compute the rows of a panel of C that is one tile wide; no tile is much lower than the others."""
     most = MAX_ROWS[vectors - 1]
     tiles = max(1, (rows + most - 1) // most)
+    low, higher = rows // tiles, rows % tiles
     i = 0
     for t in range(tiles):
-        high = rows // tiles + (t < rows % tiles)
+        high = low + (t < higher)
         a, c, s = advance(A, i * a_row), advance(C, i * c_row), advance(start, i * start_row)
         tile(high, vectors, depth, a, a_row, a_depth, B, b_depth, c, c_row, mode, s, start_row)
         i += high
