@@ -1,0 +1,316 @@
+"""The epoch loop: order, modes, continuing, ending early, divergence, history."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+from conftest import random_targets
+
+import fastnn
+
+M = 37
+
+
+@pytest.fixture
+def classes():
+    """Two overlapping classes; every sample has another loss."""
+    rng = np.random.default_rng(12)
+    y = rng.integers(0, 2, M)
+    return rng.normal(size=(M, 3)) + y[:, None], y
+
+
+def network(dtype="float64", rng=1, **options):
+    return fastnn.Network((3, 4, 2), "tanh", dtype=dtype, rng=rng, **options)
+
+
+def losses_of_samples(net, X, y):
+    return np.array([net.loss(X[i : i + 1], y[i : i + 1]) for i in range(len(X))])
+
+
+# ---- order and modes
+
+
+def test_sgd_visits_each_sample_once_an_epoch_in_the_shuffled_order(backend, classes):
+    net = network()
+    each, generator = losses_of_samples(net, *classes), copy.deepcopy(net.rng)
+    history = net.fit(
+        *classes, optimizer="sgd", learning_rate=1e-13, batch_size=1, epochs=3, batch_loss=True, shuffle=True
+    )
+    assert len(np.unique(np.round(each, 9))) == M
+    orders = [generator.permutation(M) for _ in range(3)]
+    for losses, order in zip(history.batch_loss, orders, strict=True):
+        np.testing.assert_allclose(losses, each[order], rtol=1e-9)
+    assert (orders[0] != orders[1]).any()
+
+
+def test_without_shuffle_samples_come_first_to_last(backend, classes):
+    net = network()
+    each = losses_of_samples(net, *classes)
+    history = net.fit(
+        *classes, optimizer="sgd", learning_rate=1e-13, batch_size=1, epochs=2, batch_loss=True, shuffle=False
+    )
+    for losses in history.batch_loss:
+        np.testing.assert_allclose(losses, each, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("batch_size", "size"), [(1, 1), (10, 10), (M, M), (None, M), (1000, M)])
+def test_epochs_are_the_textbooks(backend, classes, batch_size, size):
+    """Each mode against the naive loops, over two shuffled epochs with the penalty's gradient l2 / m W in every step."""
+    X, y = classes
+    net = network()
+    theta, generator, l2 = net.parameters.copy(), copy.deepcopy(net.rng), 0.5
+    history = net.fit(X, y, optimizer="sgd", learning_rate=0.3, batch_size=batch_size, epochs=2, l2=l2)
+    for epoch in range(2):
+        order = generator.permutation(M) if size < M else np.arange(M)
+        weights = theta[naive.is_weight(net.sizes)]
+        arguments = (net.sizes, ["tanh"], [0.0], net.loss_name)
+        theta, *_, losses = naive.epoch(
+            *arguments, theta, X, np.eye(2)[y], order, size, l2 / M, "sgd", np.zeros(5), [0.3] * M
+        )
+        shares = np.diff([*range(0, M, size), M]) / M
+        expected = (losses * shares).sum() + l2 / (2 * M) * (weights**2).sum()
+        assert history.loss[epoch] == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(net.parameters, theta, rtol=1e-9, atol=1e-12)
+
+
+def test_the_cost_of_gradient_descent_falls_at_each_step_and_that_of_sgd_does_not(backend, classes):
+    X, y = classes
+    start, costs = network().parameters.copy(), {}
+    for name, batch_size, rate in (("full", None, 0.1), ("sgd", 1, 0.1)):
+        net, costs[name] = network(), []
+        net.parameters[:] = start
+        epochs = 60
+        net.fit(
+            X,
+            y,
+            optimizer="sgd",
+            learning_rate=rate,
+            batch_size=batch_size,
+            epochs=epochs,
+            callback=lambda net, _, name=name: costs[name].append(net.loss(X, y)),
+        )
+    assert (np.diff(costs["full"]) < 0).all()
+    assert (np.diff(costs["sgd"]) > 0).any()
+    assert costs["sgd"][-1] < costs["full"][-1], "SGD took more steps"
+
+
+def test_a_training_of_no_epochs_changes_nothing(classes):
+    net = network()
+    before = net.parameters.copy()
+    assert net.fit(*classes, epochs=0).loss == []
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_a_long_epoch_is_the_same_in_several_kernel_calls(backend, classes, monkeypatch):
+    results = []
+    for operations in (1e10, 1.0):
+        monkeypatch.setattr(fastnn.training, "_OPERATIONS_PER_CALL", operations)
+        net = network("float32")
+        history = net.fit(*classes, batch_size=5, epochs=2, batch_loss=True, l2=0.1)
+        results.append((net.parameters, history.loss, history.batch_loss))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# ---- continuing and beginning anew
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+@pytest.mark.parametrize("optimizer", ["sgd", fastnn.SGD(0.1, momentum=0.9), "rmsprop", "adam", "adamw"], ids=str)
+def test_continuing_is_one_longer_training(backend, classes, optimizer, batch_size):
+    long, parts = network("float32"), network("float32")
+    expected = long.fit(*classes, optimizer=optimizer, batch_size=batch_size, epochs=5).loss
+    found = parts.fit(*classes, optimizer=optimizer, batch_size=batch_size, epochs=2).loss
+    found += parts.fit(*classes, optimizer=optimizer, batch_size=batch_size, epochs=3).loss
+    assert found == expected
+    np.testing.assert_array_equal(parts.parameters, long.parameters)
+
+
+def test_another_rule_begins_its_own_state(classes):
+    net, fresh = network(), network()
+    net.fit(*classes, optimizer="adam", epochs=1, shuffle=False)
+    fresh.parameters[:] = net.parameters
+    for one in (net, fresh):
+        one.fit(*classes, optimizer="rmsprop", epochs=1, shuffle=False)
+    np.testing.assert_array_equal(net.parameters, fresh.parameters)
+
+
+def test_the_learning_rate_may_change_while_the_state_is_kept(classes):
+    net = network()
+    net.fit(*classes, optimizer="adam", epochs=1)
+    moments = net._state.copy()
+    net.fit(*classes, optimizer="adam", learning_rate=1e-5, epochs=0)
+    np.testing.assert_array_equal(net._state, moments)
+
+
+def test_reset_begins_anew(classes):
+    net, same = network(), network()
+    first = net.fit(*classes, epochs=2)
+    net.rng = np.random.default_rng(1)
+    again = net.fit(*classes, epochs=2, reset=True)
+    assert again.loss == first.loss
+    net.reset()
+    assert net.optimizer is None
+    assert (net.parameters != same.parameters).any(), "drawn again from the generator as it is now"
+
+
+# ---- ending early
+
+
+def test_a_callback_ends_the_training_with_true_only(classes):
+    seen = []
+
+    def callback(net, history):
+        seen.append((history.epochs, history.loss[-1]))
+        return True if history.epochs == 3 else 1
+
+    history = network().fit(*classes, epochs=10, callback=callback)
+    assert history.epochs == 3
+    assert [epochs for epochs, _ in seen] == [1, 2, 3]
+    assert [loss for _, loss in seen] == history.loss
+    assert not history.interrupted
+
+
+def test_an_error_in_a_callback_is_raised(classes):
+    with pytest.raises(ZeroDivisionError):
+        network().fit(*classes, epochs=10, callback=lambda *_: 1 / 0)
+
+
+def test_keyboard_interrupt_from_a_callback_ends_the_training(backend, classes):
+    def interrupt(net, history):
+        if history.epochs == 2:
+            raise KeyboardInterrupt
+
+    net, same = network(), network()
+    history = net.fit(*classes, epochs=10, callback=interrupt)
+    assert history.interrupted
+    assert "interrupted" in str(history)
+    assert history.epochs == len(history.seconds) == 2
+    same.fit(*classes, epochs=2)
+    np.testing.assert_array_equal(net.parameters, same.parameters)
+    assert not net.fit(*classes, epochs=1).interrupted, "the training can continue"
+
+
+INTERRUPTED = """
+import sys
+import numpy as np
+import fastnn
+fastnn.set_backend(sys.argv[1])
+rng = np.random.default_rng(0)
+net = fastnn.Network((20, 30, 2), rng=0)
+X, y = rng.normal(size=(2000, 20)), rng.integers(0, 2, 2000)
+def callback(net, history):
+    if history.epochs == 1:
+        print("running", flush=True)
+history = net.fit(X, y, epochs=10**7, batch_size=10, callback=callback, progress=False)
+assert history.interrupted
+assert np.isfinite(net.parameters).all()
+assert net.fit(X, y, epochs=1).epochs == 1
+print("ended after", len(history.loss))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send SIGINT to one process")
+def test_a_real_interrupt_ends_the_training(backend):
+    package = str(Path(fastnn.__file__).parents[1])
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", INTERRUPTED, backend]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "running\n", process.communicate()[1]
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    assert out.startswith("ended after")
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 10])
+def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend, batch_size):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(M, 3)), rng.normal(size=M)
+    options = {"optimizer": fastnn.SGD(2.0, momentum=0.5), "batch_size": batch_size}
+    net = fastnn.Network((3, 4, 1), "relu", "squared_error", rng=1)
+    twin = fastnn.Network((3, 4, 1), "relu", "squared_error", rng=1)
+    with pytest.raises(fastnn.DivergenceError) as caught:
+        net.fit(X, y, epochs=500, **options)
+    history = caught.value.history
+    assert isinstance(caught.value, FloatingPointError)
+    assert f"diverged in epoch {history.epochs + 1}:" in str(caught.value)
+    assert "learning rate 2" in str(caught.value)
+    assert np.isfinite(history.loss).all()
+    assert np.isfinite(net.parameters).all()
+    twin.fit(X, y, epochs=history.epochs, **options)
+    np.testing.assert_array_equal(net.parameters, twin.parameters)
+    np.testing.assert_array_equal(net._state, twin._state)
+    np.testing.assert_array_equal(net._step, twin._step)
+
+
+# ---- history
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
+def test_validation_after_each_epoch(backend, loss):
+    rng = np.random.default_rng(5)
+    X, y, Xv, yv = (part for m in (M, 11) for part in (rng.normal(size=(m, 3)), random_targets(rng, loss, m, 2)))
+    net, expected = fastnn.Network((3, 4, 2), loss=loss, rng=1), []
+    history = net.fit(
+        X,
+        y,
+        epochs=3,
+        l2=5.0,
+        validation_data=(Xv, yv),
+        callback=lambda net, _: expected.append((net.loss(Xv, yv), net.score(Xv, yv))),
+    )
+    assert list(zip(history.validation_loss, history.validation_score, strict=True)) == expected
+
+
+def test_validation_leaves_the_training_as_it_is(classes):
+    plain, validated = network(), network()
+    plain.fit(*classes, epochs=3)
+    validated.fit(*classes, epochs=3, validation_data=classes)
+    np.testing.assert_array_equal(plain.parameters, validated.parameters)
+
+
+def test_batch_losses(backend, classes):
+    history = network().fit(*classes, batch_size=10, epochs=2, batch_loss=True)
+    assert [losses.shape for losses in history.batch_loss] == [(4,), (4,)]
+    for loss, losses in zip(history.loss, history.batch_loss, strict=True):
+        assert loss == pytest.approx((losses[:3].sum() * 10 + losses[3] * 7) / M, rel=1e-12)
+    assert network().fit(*classes, epochs=1).batch_loss == []
+
+
+def test_the_loss_of_gradient_descent_is_the_cost_before_the_step(backend, classes):
+    net, costs = network(), []
+    costs.append(net.loss(*classes, l2=3.0))
+    history = net.fit(
+        *classes, batch_size=None, epochs=4, l2=3.0, callback=lambda net, _: costs.append(net.loss(*classes, l2=3.0))
+    )
+    np.testing.assert_allclose(history.loss, costs[:-1], rtol=1e-12)
+
+
+def test_verbose_prints_a_line_an_epoch(classes, capsys):
+    history = network().fit(*classes, epochs=3, verbose=True, validation_data=classes)
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
+    assert f"loss {history.loss[-1]:.5g}" in lines[-1]
+    assert f"score {history.validation_score[-1]:.4f}" in lines[-1]
+    network().fit(*classes, epochs=3)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_history_without_an_epoch(classes):
+    history = network().fit(*classes, epochs=0)
+    assert str(history) == "no epoch completed"
+    assert history.seconds == []
+    assert all(math.isfinite(s) and s >= 0 for s in network().fit(*classes, epochs=2).seconds)
