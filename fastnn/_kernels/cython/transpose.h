@@ -42,12 +42,12 @@ INLINE void transpose_block(const REAL *A, ptrdiff_t lda, REAL *B, ptrdiff_t ldb
 
 static void transpose(ptrdiff_t rows, ptrdiff_t cols, const REAL *A, ptrdiff_t lda, REAL *B, ptrdiff_t ldb)
 {
-    enum { BLOCK = 16 }; /* a cache line of floats a side: each line of B is written while it is in L1 */
+    enum { BLOCK = 64 / sizeof(REAL) }; /* rows of B at a time, a cache line of A: few pages are written at once */
     ptrdiff_t whole_rows = rows - rows % SIDE, whole_cols = cols - cols % SIDE;
-    for (ptrdiff_t top = 0; top < whole_rows; top += BLOCK) {
-        ptrdiff_t bottom = top + BLOCK < whole_rows ? top + BLOCK : whole_rows;
-        for (ptrdiff_t j = 0; j < whole_cols; j += SIDE)
-            for (ptrdiff_t i = top; i < bottom; i += SIDE)
+    for (ptrdiff_t left = 0; left < whole_cols; left += BLOCK) {
+        ptrdiff_t right = left + BLOCK < whole_cols ? left + BLOCK : whole_cols;
+        for (ptrdiff_t i = 0; i < whole_rows; i += SIDE)
+            for (ptrdiff_t j = left; j < right; j += SIDE)
                 transpose_block(A + i * lda + j, lda, B + j * ldb + i, ldb);
     }
     for (ptrdiff_t i = 0; i < rows; i++)

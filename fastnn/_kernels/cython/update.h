@@ -1,7 +1,32 @@
 /* One optimizer step of n contiguous parameters. */
+#define root_vec NAME(root_vec)
+#define quotient_vec NAME(quotient_vec)
 #define step_vec NAME(step_vec)
 #define update_all NAME(update_all)
 #define update NAME(update)
+
+/* The root of v >= 0 and the quotient by y > 0. The divider of AVX-512 takes 22 cycles for the two, Newton's method
+   from 14 bits takes half of that, and Adam costs little more than SGD. Where v is not a normal number, its root is
+   that of the smallest one. */
+#if VECTOR_BYTES == 64
+INLINE vec root_vec(vec v)
+{
+    vec safe = maximum(CONSTANT(SMALLEST_NORMAL), v), r = INTRINSIC(rsqrt14)(safe);
+    vec root = safe * r, half = CONSTANT(0.5) * r;
+    UNROLL for (int i = 0; i < BITS / 32; i++) root = fused(fused(-root, root, safe), half, root);
+    return root;
+}
+
+INLINE vec quotient_vec(vec x, vec y)
+{
+    vec r = INTRINSIC(rcp14)(y);
+    UNROLL for (int i = 0; i < BITS / 32; i++) r = fused(fused(-y, r, CONSTANT(1)), r, r);
+    return x * r;
+}
+#else
+INLINE vec root_vec(vec v) { return square_root(v); }
+INLINE vec quotient_vec(vec x, vec y) { return x / y; }
+#endif
 
 /* The hyperparameters of a step, one vec each. */
 typedef struct NAME(constants) {
@@ -14,7 +39,7 @@ INLINE void step_vec(const int rule, const int nesterov, const NAME(constants) *
     switch (rule) {
     case FASTNN_RMSPROP: /* m1: the mean square */
         *m1 = fused(c->second, *m1, c->second_rest * (g * g));
-        *theta -= c->rate * g / (square_root(*m1) + c->epsilon);
+        *theta -= quotient_vec(c->rate * g, root_vec(*m1) + c->epsilon);
         break;
     case FASTNN_ADAMW:
         *theta *= c->decay;
@@ -22,7 +47,7 @@ INLINE void step_vec(const int rule, const int nesterov, const NAME(constants) *
     case FASTNN_ADAM:
         *m1 = fused(c->first, *m1, c->first_rest * g);
         *m2 = fused(c->second, *m2, c->second_rest * (g * g));
-        *theta -= c->rate * *m1 / fused(square_root(*m2), c->root, c->epsilon);
+        *theta -= quotient_vec(c->rate * *m1, fused(root_vec(*m2), c->root, c->epsilon));
         break;
     default: /* m1: the velocity; without momentum first = 0 and it is the gradient */
         *m1 = fused(c->first, *m1, g);
