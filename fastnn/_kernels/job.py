@@ -1,0 +1,295 @@
+"""A job: everything that the compiled kernels need for one call, in one struct that Numba and Cython read alike.
+
+All fields are 8 bytes wide: addresses, counts and float64 numbers. Arrays go in as addresses, so one compiled kernel a
+dtype serves read-only arrays and views alike. `Job` keeps the arrays alive while the kernels run.
+
+How the work is divided. Rows (samples) pass forward and backward independently of each other, and so do blocks of the
+gradient's rows; each sum over samples is one chain in a fixed order. So a result depends neither on the number of
+threads nor on which of them did what.
+
+- A step of up to ``tile_rows`` samples, or of a network too large for a second gradient, goes tile by tile: first all
+  threads share the tile's rows, then the gradient's blocks.
+- A step of more samples is cut into ``chunks``, each with a gradient of its own: a thread takes a chunk through all its
+  tiles on its own, each forward, backward and into the gradient while it is in cache. Their number depends on the
+  batch and the network alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import _kernels
+from fastnn._kernels.contract import Array, Data, Integers, Model, Optimizer
+
+INTEGERS = (
+    # the network: the addresses of the layer table below and of the slopes, and the loss
+    "layers", "table", "slopes", "loss", "n_inputs", "n_outputs",
+    # the samples: addresses (0: there is none), how many to visit, and whether to write outputs, a gradient or neither
+    "X", "labels", "targets", "order", "samples", "batch_size", "out", "losses", "gradient",
+    # the parameters and the optimizer
+    "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
+    # the workspace: addresses, sizes in elements
+    "gathered", "tiles", "tile_size", "tile_rows", "compact", "sums", "sums_size", "shared", "chunks", "row_losses", "chunk_losses", "one",
+    # the division of work: threads, rows of a task, the blocks of the gradient (layer, first row, last row)
+    "threads", "task_rows", "blocks", "block_table", "team", "training",
+    # the step under way, written by the leading thread
+    "batch_start", "batch_rows", "tile_start", "tile_count",
+    # the addresses of compiled functions
+    "multiply", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
+)  # fmt: skip
+NUMBERS = (
+    "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
+    # of the step under way
+    "rate", "correction1", "correction2", "scale",
+)  # fmt: skip
+JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
+
+# The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
+# previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
+# addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the parameters
+# themselves where they need no padding), and of the transposed weights (n_out, width_in).
+COLUMNS = (
+    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
+    "packed", "bias", "transposed", "outputs", "deltas", "sums",
+)  # fmt: skip
+
+CACHE_LINE = 64
+# A tile's activations should stay in the cache that a core has to itself (L2 is 1 MB or more on CPUs since 2021).
+TILE_BYTES = 512 * 1024
+MIN_TILE_ROWS, MAX_TILE_ROWS = 96, 480
+# A gradient for each chunk: where one fits in the core's own cache beside the weights.
+MAX_CHUNK_BYTES = 512 * 1024
+MAX_CHUNKS = 32
+BLOCK_ROWS = 48  # rows of a gradient's block: whole register tiles of 6 or 12 rows, and whole cache lines transposed
+# Below these numbers of floating-point operations a second thread costs more than it saves: the two barriers of a
+# step (about 1 us), and waking threads for a call (10 to 50 us).
+OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e7
+
+
+class Job:
+    """Prepares the struct, the tables and the workspace of one kernel call.
+
+    Parameters
+    ----------
+    lanes : int
+        Real numbers in a vector of the backend's SIMD level.
+    model, parameters : Model, ndarray
+        The network.
+    data : Data
+        The samples, and their targets unless only outputs are wanted.
+    batch_size : int
+        Samples of a step.
+    order : ndarray, optional
+        The rows to visit; empty for all of them in order.
+    optimizer : Optimizer, optional
+        The update; without it nothing is changed.
+    """
+
+    def __init__(
+        self,
+        lanes: int,
+        model: Model,
+        parameters: Array,
+        data: Data,
+        batch_size: int,
+        order: Integers | None = None,
+        optimizer: Optimizer | None = None,
+        losses: npt.NDArray[np.float64] | None = None,
+        out: Array | None = None,
+        gradient: Array | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        self.fields = np.zeros(1, JOB)
+        self.kept: list[object] = []  # the arrays behind the addresses
+        self.parameters = parameters
+        self._itemsize = parameters.itemsize
+        self._lanes = lanes
+        self._network(model)
+        self._samples(data, batch_size, order, losses, out, gradient)
+        self.set(l2=l2)
+        self._optimizer(optimizer)
+        self._divide()
+        self._lay_out()
+
+    @property
+    def address(self) -> int:
+        """Where the struct lies."""
+        return self.fields.ctypes.data
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.fields[name][0])
+
+    def set(self, **values: float) -> None:
+        """Set fields by name."""
+        for name, value in values.items():
+            self.fields[name] = value
+
+    def _address(self, array: npt.NDArray[np.generic] | None) -> int:
+        if array is None or array.size == 0:
+            return 0
+        self.kept.append(array)
+        return array.ctypes.data
+
+    def _network(self, model: Model) -> None:
+        n_in, n_out = model.sizes[:-1], model.sizes[1:]
+        self.table = np.zeros((len(n_in), len(COLUMNS)), dtype=np.int64)
+        columns = {
+            "n_in": n_in,
+            "n_out": n_out,
+            "width_in": self._padded(n_in),
+            "width_out": self._padded(n_out),
+            "weights": model.weights,
+            "biases": model.biases,
+            "activation": model.activations,
+        }
+        for name, values in columns.items():
+            self._column(name)[:] = values
+        self.set(
+            layers=len(n_in),
+            table=self._address(self.table),
+            slopes=self._address(model.slopes),
+            loss=model.loss,
+            n_inputs=n_in[0],
+            n_outputs=n_out[-1],
+            parameters=self._address(self.parameters),
+            n_parameters=len(self.parameters),
+        )
+
+    def _column(self, name: str) -> Integers:
+        return self.table[:, COLUMNS.index(name)]
+
+    def _padded(self, n: Integers) -> Integers:
+        """Return n rounded up to whole vectors."""
+        return -(-n // self._lanes) * self._lanes
+
+    def _samples(
+        self,
+        data: Data,
+        batch_size: int,
+        order: Integers | None,
+        losses: npt.NDArray[np.float64] | None,
+        out: Array | None,
+        gradient: Array | None,
+    ) -> None:
+        samples = len(order) if order is not None and order.size else len(data.X)
+        self.set(
+            X=self._address(data.X),
+            labels=self._address(data.labels),
+            targets=self._address(data.targets),
+            order=self._address(order),
+            samples=samples,
+            batch_size=min(batch_size, samples),
+            out=self._address(out),
+            losses=self._address(losses),
+            gradient=self._address(gradient),
+        )
+
+    def _optimizer(self, optimizer: Optimizer | None) -> None:
+        if optimizer is None:
+            return
+        first, second, epsilon, weight_decay, nesterov = optimizer.hyper
+        self.set(
+            training=1,
+            rule=optimizer.rule,
+            momentum=first,
+            second=second,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            l2=optimizer.l2,
+            state=self._address(optimizer.state),
+            rates=self._address(optimizer.rates),
+            rate_stride=optimizer.rates.strides[0] // 8,
+            step=self._address(optimizer.step),
+        )
+
+    def _divide(self) -> None:
+        """Choose tiles, chunks and threads; only the threads' number depends on the machine."""
+        batch, samples = self["batch_size"], self["samples"]
+        elements = int(self._column("width_in")[0] + 2 * self._column("width_out").sum())
+        operations = 6 * int((self._column("n_in") * self._column("width_out")).sum())
+        rows = TILE_BYTES // (elements * self._itemsize)
+        rows = max(MIN_TILE_ROWS, min(MAX_TILE_ROWS, rows // BLOCK_ROWS * BLOCK_ROWS))
+        backward = self["training"] or self["gradient"]
+        gradient_bytes = int((self._column("n_in") * self._column("width_out")).sum()) * self._itemsize
+        shared = backward and (gradient_bytes > MAX_CHUNK_BYTES or batch <= rows)
+        if shared:  # all threads share a tile, and one gradient: longer tiles pass it less often
+            rows = min(MAX_TILE_ROWS, batch)
+        chunks = 1 if shared else min(MAX_CHUNKS, -(-batch // rows))
+        limit = min(batch * operations / OPERATIONS_PER_STEP, samples * operations / OPERATIONS_PER_CALL)
+        threads = max(1, min(_kernels.get_num_threads(), int(limit)))
+        share = -(-rows // threads)
+        task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
+        self.set(tile_rows=rows, shared=shared, chunks=chunks, threads=threads, task_rows=task_rows)
+
+    def _lay_out(self) -> None:
+        """Allocate the workspace, and tell the layer table where everything lies in it."""
+        n_in, width_out = self._column("n_in"), self._column("width_out")
+        rows, outputs = self["tile_rows"], self["n_outputs"]
+        self._column("outputs")[:], end = _offsets(rows * width_out)
+        self._column("deltas")[:-1], end = _offsets(rows * width_out[:-1], end)
+        self._column("deltas")[-1] = self._column("outputs")[-1]  # the output's delta takes the output's place
+        tile_size = self._line(end + 3 * rows * outputs)  # outputs, targets and losses without padding
+        self._column("sums")[:], sums_size = _offsets((n_in + 1) * width_out)  # the last row is the biases' gradient
+        tiles = 1 if self["shared"] else self["threads"]
+        self.set(
+            tile_size=tile_size,
+            compact=end,
+            tiles=self._allocate(tiles * tile_size),
+            sums_size=sums_size,
+            sums=self._allocate(self["chunks"] * sums_size if self["training"] or self["gradient"] else 0),
+            row_losses=self._allocate_numbers(tiles * rows),
+            chunk_losses=self._allocate_numbers(self["chunks"]),
+            team=self._allocate_numbers(4 * CACHE_LINE // 8),
+            one=self._address(np.ones(1, self.parameters.dtype)),
+        )
+        if self["order"]:
+            self.set(gathered=self._allocate(tiles * rows * int(self._column("width_in")[0])))
+        self._copies()
+        self._blocks()
+
+    def _copies(self) -> None:
+        """Allocate the padded weights of layers whose units do not fill vectors, and the transposed ones."""
+        for layer in range(self["layers"]):
+            n_in, n_out, width_in, width_out, weights, biases = self.table[layer, :6]
+            if n_out == width_out:
+                packed, bias = (self["parameters"] + int(offset) * self._itemsize for offset in (weights, biases))
+            else:
+                packed, bias = self._allocate(n_in * width_out), self._allocate(width_out)
+            transposed = self._allocate(n_out * width_in) if layer > 0 else 0
+            for name, value in (("packed", packed), ("bias", bias), ("transposed", transposed)):
+                self._column(name)[layer] = value
+
+    def _blocks(self) -> None:
+        """List the blocks of the gradient's rows: (layer, first, last), the row after the weights being the biases'."""
+        blocks = [
+            (layer, first, min(first + BLOCK_ROWS, int(n_in) + 1))
+            for layer, n_in in enumerate(self._column("n_in"))
+            for first in range(0, int(n_in) + 1, BLOCK_ROWS)
+        ]
+        self.set(blocks=len(blocks), block_table=self._address(np.array(blocks, dtype=np.int64)))
+
+    def _line(self, elements: int) -> int:
+        """Return the number of elements rounded up to whole cache lines."""
+        line = CACHE_LINE // self._itemsize
+        return -(-int(elements) // line) * line
+
+    def _allocate(self, elements: int) -> int:
+        """Return the address of zeros of the network's dtype, at the beginning of a cache line."""
+        return self._zeros(self._line(elements) * self._itemsize)
+
+    def _allocate_numbers(self, count: int) -> int:
+        """Return the address of 8-byte zeros, at the beginning of a cache line."""
+        return self._zeros(count * 8)
+
+    def _zeros(self, size: int) -> int:
+        raw = np.zeros(size + CACHE_LINE, dtype=np.uint8)
+        address = self._address(raw)
+        return address + -address % CACHE_LINE
+
+
+def _offsets(sizes: Integers, start: int = 0) -> tuple[Integers, int]:
+    """Return where each of several consecutive pieces begins, and where the last one ends."""
+    ends = start + np.cumsum(sizes)
+    return ends - sizes, int(ends[-1]) if len(ends) else start

@@ -1,0 +1,202 @@
+"""Rows of a tile through the network: gather, forward, output unit and loss, backward; then into the gradient.
+
+``memory`` is a tile: it holds each layer's outputs and deltas, units padded to whole vectors, and a compact copy of the
+outputs and targets. ``row`` and ``rows`` choose a part of its rows.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fastnn._kernels.contract import Activation, Loss
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.memory import (
+    ACTIVATION, BIAS, DELTAS, N_IN, N_OUT, OUTPUTS, PACKED, SUMS, TRANSPOSED, WIDTH_IN, WIDTH_OUT, call, field, integers,
+    numbers, reals,
+)  # fmt: skip
+from fastnn._kernels.numba.multiply import ASSIGN
+from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
+from fastnn._kernels.numba.simd import advance
+
+SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
+SOFTMAX_LOSS, SIGMOID_LOSS = int(Loss.SOFTMAX_CROSS_ENTROPY), int(Loss.SIGMOID_CROSS_ENTROPY)
+
+
+@kernel
+def sample_at(job, i):
+    """Return the row of the data that is visited as the i-th."""
+    return integers(job.order)[i] if job.order != 0 else i
+
+
+@kernel
+def inputs(job, like, thread, first, row):
+    """Return the pointer to the first layer's inputs for tile row ``row``; sample ``first`` is the tile's row 0."""
+    if job.order == 0:
+        return advance(reals(like, job.X), (first + row) * job.n_inputs)
+    stride = field(job, 0, WIDTH_IN)
+    return advance(reals(like, job.gathered), (thread * job.tile_rows + row) * stride)
+
+
+@kernel
+def input_stride(job):
+    """Return the elements from one row of the first layer's inputs to the next."""
+    return field(job, 0, WIDTH_IN) if job.order != 0 else job.n_inputs
+
+
+@kernel
+def gather(job, like, A, first, rows):
+    """Copy the rows visited from the first-th on next to each other."""
+    if job.order == 0:
+        return
+    stride, order, X = field(job, 0, WIDTH_IN), integers(job.order), reals(like, job.X)
+    for r in range(rows):
+        source, target = advance(X, order[first + r] * job.n_inputs), advance(A, r * stride)
+        for i in range(job.n_inputs):
+            target[i] = source[i]
+
+
+@kernel
+def layer_memory(job, memory, layer, column, row):
+    """Return the pointer to a layer's outputs or deltas of tile row ``row``."""
+    return advance(memory, field(job, layer, column) + row * field(job, layer, WIDTH_OUT))
+
+
+@kernel
+def forward(job, memory, A, row, rows):
+    """Compute every layer's outputs; the last layer's are left before the output unit, as Z_L."""
+    stride = input_stride(job)
+    for layer in range(job.layers):
+        width = field(job, layer, WIDTH_OUT)
+        Z = layer_memory(job, memory, layer, OUTPUTS, row)
+        W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
+        call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FROM_BIAS, b))
+        if layer < job.layers - 1:
+            call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width))
+        A, stride = Z, width
+
+
+@kernel
+def softmax(job, Z, width, K, rows, outputs, log_sums):
+    """Write exp(z_k) / sum_j exp(z_j) of each row next to each other, and log sum_j exp(z_j)."""
+    for r in range(rows):
+        z = advance(Z, r * width)
+        top = z[0]
+        for k in range(1, K):
+            top = max(top, z[k])
+        for k in range(K):
+            outputs[r * K + k] = z[k] - top
+        log_sums[r] = top
+    call(job.exp_array, (outputs, rows * K))
+    for r in range(rows):
+        e = advance(outputs, r * K)
+        total = e[0]
+        for k in range(1, K):
+            total += e[k]
+        for k in range(K):
+            e[k] /= total
+        log_sums[r] += math.log(total)
+
+
+@kernel
+def compact(Z, width, K, rows, outputs):
+    """Copy the first K of each row of Z next to each other."""
+    for r in range(rows):
+        for k in range(K):
+            outputs[r * K + k] = Z[r * width + k]
+
+
+@kernel
+def output_units(job, memory, row, rows, outputs, log_sums):
+    """Write A_L of the rows next to each other, from Z_L."""
+    last = job.layers - 1
+    K, width, activation = job.n_outputs, field(job, last, WIDTH_OUT), field(job, last, ACTIVATION)
+    Z = layer_memory(job, memory, last, OUTPUTS, row)
+    if activation == SOFTMAX:
+        softmax(job, Z, width, K, rows, outputs, log_sums)
+    else:
+        compact(Z, width, K, rows, outputs)
+        call(job.activate, (activation, numbers(job.slopes)[last], outputs, rows * K))
+
+
+@kernel
+def load_targets(job, Y, first, rows):
+    """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
+    K = job.n_outputs
+    for r in range(rows):
+        sample, y = sample_at(job, first + r), advance(Y, r * K)
+        if job.labels != 0:
+            for k in range(K):
+                y[k] = k == integers(job.labels)[sample]
+        else:
+            for k in range(K):
+                y[k] = reals(Y, job.targets)[sample * K + k]
+
+
+@kernel
+def output_deltas(job, memory, row, rows, first, losses):
+    """Turn Z_L of the rows into delta_L = A_L - Y, and write each row's loss.
+
+    ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
+    """
+    last = job.layers - 1
+    K, width, n = job.n_outputs, field(job, last, WIDTH_OUT), job.tile_rows * job.n_outputs
+    Z = layer_memory(job, memory, last, OUTPUTS, row)
+    outputs = advance(memory, job.compact + row * K)
+    Y, entropies = advance(outputs, n), advance(outputs, 2 * n)
+    if job.loss == SOFTMAX_LOSS:
+        softmax(job, Z, width, K, rows, outputs, losses)
+        for r in range(rows):
+            label = integers(job.labels)[sample_at(job, first + r)]
+            losses[r] -= Z[r * width + label]
+            outputs[r * K + label] -= 1
+    else:
+        load_targets(job, Y, first, rows)
+        compact(Z, width, K, rows, outputs)
+        if job.loss == SIGMOID_LOSS:
+            call(job.sigmoid_cross_entropy_array, (outputs, Y, entropies, rows * K))
+            call(job.activate, (SIGMOID, 0.0, outputs, rows * K))
+        for r in range(rows):
+            total = 0.0
+            for k in range(r * K, r * K + K):
+                outputs[k] -= Y[k]
+                total += entropies[k] if job.loss == SIGMOID_LOSS else 0.5 * outputs[k] * outputs[k]
+            losses[r] = total
+    for r in range(rows):
+        for k in range(K):
+            Z[r * width + k] = outputs[r * K + k]
+
+
+@kernel
+def backward(job, memory, row, rows):
+    """Compute the hidden layers' deltas: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
+    for layer in range(job.layers - 1, 0, -1):
+        width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
+        delta_out = layer_memory(job, memory, layer, DELTAS, row)
+        delta_in = layer_memory(job, memory, layer - 1, DELTAS, row)
+        A = layer_memory(job, memory, layer - 1, OUTPUTS, row)
+        W_T, depth = reals(memory, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
+        call(
+            job.multiply,
+            (rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, ASSIGN, delta_in),
+        )
+        slope = numbers(job.slopes)[layer - 1]
+        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in))
+
+
+@kernel
+def add_gradient(job, memory, A, layer, begin, end, rows, sums, mode):
+    """Add A^T delta of a tile to rows begin .. end of a layer's sums; the row after the weights is the biases'.
+
+    ``A`` is the tile's first-layer input; ``mode`` ASSIGN begins a sum.
+    """
+    n_in, width = field(job, layer, N_IN), field(job, layer, WIDTH_OUT)
+    stride = input_stride(job)
+    if layer > 0:
+        A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, 0), field(job, layer, WIDTH_IN)
+    delta = layer_memory(job, memory, layer, DELTAS, 0)
+    C = advance(sums, field(job, layer, SUMS) + begin * width)
+    weights = min(end, n_in) - begin
+    call(job.multiply, (weights, width, rows, advance(A, begin), 1, stride, delta, width, C, width, mode, C))
+    if end > n_in:  # A^T of ones: both strides are 0
+        C = advance(C, weights * width)
+        call(job.multiply, (1, width, rows, reals(memory, job.one), 0, 0, delta, width, C, width, mode, C))

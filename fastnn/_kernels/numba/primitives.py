@@ -1,0 +1,41 @@
+"""The primitives as functions with addresses, compiled once for a dtype however many kernels call them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from numba.core import types
+from numba.core.ccallback import CFunc
+from numba.core.registry import cpu_target  # noqa: F401 (initialises the target that CFunc compiles for)
+
+from fastnn._kernels.numba import elementwise
+from fastnn._kernels.numba.cache import OPTIONS, KernelCache
+from fastnn._kernels.numba.multiply import multiply
+
+SIZE, VOID = types.int64, types.void
+
+
+def _signatures(real):
+    p = types.CPointer(real)
+    return {
+        "multiply": (multiply, VOID(SIZE, SIZE, SIZE, p, SIZE, SIZE, p, SIZE, p, SIZE, SIZE, p)),
+        "activate": (elementwise.activate, VOID(SIZE, types.float64, p, SIZE)),
+        "multiply_by_derivative": (elementwise.multiply_by_derivative, VOID(SIZE, types.float64, p, p, SIZE)),
+        "exp_array": (elementwise.exp_array, VOID(p, SIZE)),
+        "sigmoid_cross_entropy_array": (elementwise.sigmoid_cross_entropy_array, VOID(p, p, p, SIZE)),
+    }
+
+
+@lru_cache
+def compiled(function, signature):
+    """Return the function compiled for callers by address."""
+    found = CFunc(function.py_func, (signature.args, signature.return_type), {}, OPTIONS)
+    found._cache = KernelCache(function.py_func)
+    found.compile()
+    return found
+
+
+@lru_cache
+def addresses(real):
+    """Return the address of each primitive for a Numba real type, by name."""
+    return {name: compiled(*pair).address for name, pair in _signatures(real).items()}

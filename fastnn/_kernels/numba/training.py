@@ -1,0 +1,234 @@
+"""The drivers: a leading thread walks through the steps and opens phases, every thread takes tasks from them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from numba import prange
+from numba.core import types
+
+from fastnn._kernels.numba import primitives
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.layers import (
+    add_gradient, backward, forward, gather, inputs, output_deltas, output_units,
+)  # fmt: skip
+from fastnn._kernels.numba.memory import N_IN, call, field, integers, job_at, numbers, reals
+from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.simd import advance, pointer
+from fastnn._kernels.numba.team import (
+    KIND, claim, close, finish_task, leads, open_phase, wait, wait_for_phase,
+)  # fmt: skip
+from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
+
+# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk through
+# all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
+PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE = range(6)
+
+
+@kernel
+def tile_memory(job, like, thread):
+    """Return the pointer to a thread's tile."""
+    return advance(reals(like, job.tiles), thread * job.tile_size)
+
+
+@kernel
+def predict_rows(job, like, thread, task):
+    """Write the outputs of the task's rows."""
+    first = task * job.tile_rows
+    rows = min(job.tile_rows, job.samples - first)
+    memory = tile_memory(job, like, thread)
+    forward(job, memory, inputs(job, like, thread, first, 0), 0, rows)
+    log_sums = advance(numbers(job.row_losses), thread * job.tile_rows)
+    output_units(job, memory, 0, rows, advance(reals(like, job.out), first * job.n_outputs), log_sums)
+
+
+@kernel
+def pass_rows(job, like, thread, first, row, rows, train):
+    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, to train, back."""
+    memory = tile_memory(job, like, thread)
+    A = inputs(job, like, thread, first, row)
+    gather(job, like, A, first + row, rows)
+    forward(job, memory, A, row, rows)
+    output_deltas(job, memory, row, rows, first + row, advance(numbers(job.row_losses), thread * job.tile_rows + row))
+    if train:
+        backward(job, memory, row, rows)
+
+
+@kernel
+def block(job, task):
+    """Return the task's block of the gradient: layer, first row, last row."""
+    entry = advance(integers(job.block_table), 3 * task)
+    return entry[0], entry[1], entry[2]
+
+
+@kernel
+def add_block(job, like, task):
+    """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
+    layer, begin, end = block(job, task)
+    A, memory, sums = inputs(job, like, 0, job.tile_start, 0), reals(like, job.tiles), reals(like, job.sums)
+    mode = ASSIGN if job.tile_start == job.batch_start else ADD
+    add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
+    if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
+        finish_block(job, sums, layer, begin, end)
+
+
+@kernel
+def pass_chunk(job, like, thread, chunk, train):
+    """Take a chunk through the network tile by tile, and to train into its own gradient; write its loss."""
+    begin = job.batch_start + chunk * job.batch_rows // job.chunks
+    end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
+    memory, sums = tile_memory(job, like, thread), advance(reals(like, job.sums), chunk * job.sums_size)
+    losses, total = advance(numbers(job.row_losses), thread * job.tile_rows), 0.0
+    for first in range(begin, end, job.tile_rows):
+        rows = min(job.tile_rows, end - first)
+        pass_rows(job, like, thread, first, 0, rows, train)
+        for r in range(rows):
+            total += losses[r]
+        if train:
+            A, mode = inputs(job, like, thread, first, 0), ASSIGN if first == begin else ADD
+            for layer in range(job.layers):
+                add_gradient(job, memory, A, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
+    numbers(job.chunk_losses)[chunk] = total
+
+
+@kernel
+def run_task_at(address, like, thread, kind, task):
+    """Do one task."""
+    job = job_at(address)
+    if kind == ROWS:
+        row = task * job.task_rows
+        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row), True)
+    elif kind == BLOCK:
+        add_block(job, like, task)
+    elif kind == CHUNK or kind == LOSS:
+        pass_chunk(job, like, thread, task, kind == CHUNK)
+    elif kind == REDUCE:
+        layer, begin, end = block(job, task)
+        add_chunks(job, reals(like, job.sums), layer, begin, end)
+        finish_block(job, reals(like, job.sums), layer, begin, end)
+    else:
+        predict_rows(job, like, thread, task)
+
+
+@kernel
+def run_task(job, like, thread, kind, task):
+    """Call `run_task_at`."""
+    call(job.run_task, (job, like, thread, kind, task))
+
+
+@kernel
+def run_phase(job, like, thread, kind, tasks):
+    """Do all tasks of a phase, with whoever helps; only the leader calls this."""
+    if job.threads == 1:
+        for task in range(tasks):
+            run_task(job, like, thread, kind, task)
+        return
+    open_phase(job, kind, tasks)
+    task = claim(job)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job)
+    wait_for_phase(job, tasks)
+
+
+@kernel
+def help(job, like, thread):
+    """Do tasks of whatever phase is open until the leader closes the team."""
+    spins = 0
+    task = claim(job)
+    while task != -2:
+        if task < 0:
+            spins = wait(spins)
+        else:
+            run_task(job, like, thread, integers(job.team)[KIND], task)
+            finish_task(job)
+            spins = 0
+        task = claim(job)
+
+
+@kernel
+def begin_step(job, step):
+    """Set the step's samples and its optimizer's numbers."""
+    job.batch_start = step * job.batch_size
+    job.batch_rows = min(job.batch_size, job.samples - job.batch_start)
+    job.scale = 1.0 / job.batch_rows
+    if job.training:
+        t = integers(job.step)
+        t[0] += 1
+        job.rate = numbers(job.rates)[step * job.rate_stride]
+        job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
+
+
+@kernel
+def shared_step(job, like, thread):
+    """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
+    losses, total = numbers(job.row_losses), 0.0
+    for first in range(job.batch_start, job.batch_start + job.batch_rows, job.tile_rows):
+        job.tile_start = first
+        job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
+        run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        for r in range(job.tile_count):
+            total += losses[r]
+        run_phase(job, like, thread, BLOCK, job.blocks)
+    return total
+
+
+@kernel
+def chunked_step(job, like, thread, kind):
+    """Go through a batch with a thread for each chunk; return the sum of the losses."""
+    run_phase(job, like, thread, kind, job.chunks)
+    total = 0.0
+    for chunk in range(job.chunks):
+        total += numbers(job.chunk_losses)[chunk]
+    if kind == CHUNK:
+        run_phase(job, like, thread, REDUCE, job.blocks)
+    return total
+
+
+@kernel
+def lead(job, like, thread):
+    """Go through all the steps of the job."""
+    for layer in range(job.layers):
+        refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
+    if job.out != 0:
+        run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
+        return
+    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+        begin_step(job, step)
+        if job.shared:
+            total = shared_step(job, like, thread)
+        else:
+            total = chunked_step(job, like, thread, CHUNK if job.training or job.gradient != 0 else LOSS)
+        numbers(job.losses)[step] = total / job.batch_rows
+
+
+@kernel
+def work(address, like, thread):
+    """Lead the team if no one does yet, help otherwise."""
+    job = job_at(address)
+    if leads(job):
+        lead(job, like, thread)
+        close(job)
+    else:
+        help(job, like, thread)
+
+
+@kernel(parallel=True)
+def run(address, threads, dtype):
+    """Do a job with a number of threads; ``dtype`` is an array whose dtype is the network's."""
+    for thread in prange(threads):
+        work(address, pointer(dtype, 0), thread)
+
+
+@kernel
+def run_alone(address, dtype):
+    """Do a job on the calling thread."""
+    work(address, pointer(dtype, 0), 0)
+
+
+@lru_cache
+def addresses(real):
+    """Return the address of each function that kernels call through the job, by name."""
+    signature = types.void(types.int64, types.CPointer(real), types.int64, types.int64, types.int64)
+    return primitives.addresses(real) | {"run_task": primitives.compiled(run_task_at, signature).address}

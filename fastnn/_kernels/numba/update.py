@@ -1,0 +1,142 @@
+"""From a block of the gradient's sums to the parameters: the optimizer's step, or the gradient written out.
+
+g is the gradient of the mean loss plus l2 theta; the sums are the gradient times the number of samples.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fastnn._kernels.contract import Rule
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.memory import (
+    BIAS, BIASES, N_IN, N_OUT, PACKED, SUMS, TRANSPOSED, WEIGHTS, WIDTH_IN, WIDTH_OUT, field, real, reals,
+)  # fmt: skip
+from fastnn._kernels.numba.simd import advance
+
+SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
+
+
+@kernel
+def write_gradient(theta, sums, gradient, n, scale, l2):
+    """Write the gradient of n parameters."""
+    for i in range(n):
+        gradient[i] = scale * sums[i] + l2 * theta[i]
+
+
+@kernel
+def step_sgd(job, theta, sums, n, scale, l2):
+    """theta <- theta - alpha g."""
+    rate = real(theta, job.rate)
+    for i in range(n):
+        theta[i] -= rate * (scale * sums[i] + l2 * theta[i])
+
+
+@kernel
+def step_momentum(job, theta, v, sums, n, scale, l2):
+    """v <- momentum v + g, theta <- theta - alpha v, or alpha (g + momentum v) as Nesterov has it."""
+    rate, momentum = real(theta, job.rate), real(theta, job.momentum)
+    ahead, own = (momentum, real(theta, 1.0)) if job.nesterov else (real(theta, 1.0), real(theta, 0.0))
+    for i in range(n):
+        g = scale * sums[i] + l2 * theta[i]
+        v[i] = momentum * v[i] + g
+        theta[i] -= rate * (own * g + ahead * v[i])
+
+
+@kernel
+def step_rmsprop(job, theta, s, sums, n, scale, l2):
+    """s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon)."""
+    rate, epsilon = real(theta, job.rate), real(theta, job.epsilon)
+    rho, rest = real(theta, job.second), real(theta, 1 - job.second)
+    for i in range(n):
+        g = scale * sums[i] + l2 * theta[i]
+        s[i] = rho * s[i] + rest * (g * g)
+        theta[i] -= rate * g / (math.sqrt(s[i]) + epsilon)
+
+
+@kernel
+def step_adam(job, theta, v, s, sums, n, scale, l2, keep):
+    """Adam's moments and step; ``keep`` is AdamW's factor of the weights, otherwise 1."""
+    beta1, rest1 = real(theta, job.momentum), real(theta, 1 - job.momentum)
+    beta2, rest2 = real(theta, job.second), real(theta, 1 - job.second)
+    rate, epsilon = real(theta, job.rate / job.correction1), real(theta, job.epsilon)
+    root = real(theta, 1 / math.sqrt(job.correction2))
+    for i in range(n):
+        g = scale * sums[i] + l2 * theta[i]
+        v[i] = beta1 * v[i] + rest1 * g
+        s[i] = beta2 * s[i] + rest2 * (g * g)
+        theta[i] = keep * theta[i] - rate * v[i] / (math.sqrt(s[i]) * root + epsilon)
+
+
+@kernel
+def apply(job, offset, n, sums, is_weight):
+    """Take the step of parameters offset .. offset + n, or write their gradient."""
+    theta = advance(reals(sums, job.parameters), offset)
+    scale, l2 = real(theta, job.scale), real(theta, job.l2 if is_weight else 0.0)
+    if not job.training:
+        write_gradient(theta, sums, advance(reals(sums, job.gradient), offset), n, scale, l2)
+        return
+    first = advance(reals(sums, job.state), offset)
+    second = advance(first, job.n_parameters)
+    if job.rule == SGD:
+        if job.momentum == 0:
+            step_sgd(job, theta, sums, n, scale, l2)
+        else:
+            step_momentum(job, theta, first, sums, n, scale, l2)
+    elif job.rule == RMSPROP:
+        step_rmsprop(job, theta, first, sums, n, scale, l2)
+    else:
+        decay = job.rate * job.weight_decay if job.rule == ADAMW and is_weight else 0.0
+        step_adam(job, theta, first, second, sums, n, scale, l2, real(theta, 1 - decay))
+
+
+@kernel
+def refresh(job, like, layer, begin, end):
+    """Bring the padded and the transposed copies of rows begin .. end of a layer's weights up to date."""
+    n_in, n_out = field(job, layer, N_IN), field(job, layer, N_OUT)
+    width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
+    theta = reals(like, job.parameters)
+    W, b = advance(theta, field(job, layer, WEIGHTS)), advance(theta, field(job, layer, BIASES))
+    if n_out != width_out:
+        packed = reals(like, field(job, layer, PACKED))
+        for i in range(begin, min(end, n_in)):
+            for j in range(n_out):
+                packed[i * width_out + j] = W[i * n_out + j]
+        if end > n_in:
+            bias = reals(like, field(job, layer, BIAS))
+            for j in range(n_out):
+                bias[j] = b[j]
+    if layer > 0:
+        transposed = reals(like, field(job, layer, TRANSPOSED))
+        for j in range(n_out):
+            for i in range(begin, min(end, n_in)):
+                transposed[j * width_in + i] = W[i * n_out + j]
+
+
+@kernel
+def finish_block(job, sums, layer, begin, end):
+    """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
+    n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
+    G = advance(sums, field(job, layer, SUMS))
+    last = min(end, n_in)
+    if n_out == width:
+        apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, advance(G, begin * width), True)
+    else:
+        for i in range(begin, last):
+            apply(job, field(job, layer, WEIGHTS) + i * n_out, n_out, advance(G, i * width), True)
+    if end > n_in:
+        apply(job, field(job, layer, BIASES), n_out, advance(G, n_in * width), False)
+    if job.training:
+        refresh(job, sums, layer, begin, end)
+
+
+@kernel
+def add_chunks(job, sums, layer, begin, end):
+    """Add the other chunks' sums to the first chunk's, in order."""
+    width = field(job, layer, WIDTH_OUT)
+    start, n = field(job, layer, SUMS) + begin * width, (end - begin) * width
+    total = advance(sums, start)
+    for chunk in range(1, job.chunks):
+        part = advance(sums, chunk * job.sums_size + start)
+        for i in range(n):
+            total[i] += part[i]
