@@ -8,6 +8,7 @@ so a result does not depend on which tile computed it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -44,7 +45,10 @@ _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arit
 
 
 class _Tile:
-    """Emits the function of one tile shape: the arguments are those of `tile` from ``depth`` on."""
+    """Emits the function of one tile shape: the arguments are those of `tile` from ``depth`` on.
+
+    What changes from one k to the next lies in stack slots, which LLVM turns into registers.
+    """
 
     def __init__(self, module: ir.Module, scalar: Any, rows: int, vectors: int) -> None:
         self.scalar, self.vector, self.rows, self.vectors = scalar, vector_type(scalar), rows, vectors
@@ -55,88 +59,74 @@ class _Tile:
             self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
             self._emit(*self.function.args)
 
-    def _at(self, base: Any, *steps: Any) -> Any:
-        for step in steps:
-            base = self.builder.gep(base, [step], source_etype=self.scalar)
-        return base
+    def _emit(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, C: Any, c_row: Any, mode: Any,
+              start: Any, start_row: Any) -> None:  # fmt: skip
+        builder = self.builder
+        self.sums = [
+            [self._slot(ir.Constant(self.vector, None)) for _ in range(self.vectors)] for _ in range(self.rows)
+        ]
+        with builder.if_then(builder.icmp_signed("==", mode, INT64(START))):
+            self._update_sums(lambda r, sums: self._load_row(self._at(start, start_row, r)))
+        self._accumulate(depth, A, a_row, a_depth, B, b_depth)
+        with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):
+            self._update_sums(lambda r, sums: map(builder.fadd, self._load_row(self._at(C, c_row, r)), sums))
+        for r, sums in enumerate(self.sums):
+            for v, slot in enumerate(sums):
+                address = self._at(self._at(C, c_row, r), INT64(self.vector.count), v)
+                builder.store(builder.load(slot, typ=self.vector), address, align=element_size(self.scalar))
+        builder.ret_void()
 
-    def _row(self, base: Any, stride: Any) -> list[Any]:
-        """Return the pointers to the tile's rows."""
-        return [self._at(base, self.builder.mul(stride, INT64(r))) for r in range(self.rows)]
+    def _accumulate(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any) -> None:
+        """Add A[:, k] B[k, :] to the sums for each k."""
+        builder = self.builder
+        k, b = self._slot(INT64(0)), self._slot(B)
+        groups = [self._slot(self._at(A, a_row, r)) for r in range(0, self.rows, _ROWS_A_POINTER)]
+        loop, body, done = (self.function.append_basic_block(name) for name in ("loop", "body", "done"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        builder.cbranch(builder.icmp_signed("<", builder.load(k, typ=INT64), depth), body, done)
+
+        builder.position_at_end(body)
+        row_of_b = self._load_row(builder.load(b, typ=POINTER))
+        pointers = [self._opaque(builder.load(slot, typ=POINTER)) for slot in groups]
+
+        def multiply_add(r: int, sums: list[Any]) -> list[Any]:
+            address = self._at(pointers[r // _ROWS_A_POINTER], a_row, r % _ROWS_A_POINTER)
+            element = builder.load(address, align=element_size(self.scalar), typ=self.scalar)
+            a = broadcast(builder, element, self.vector)
+            return [fma(builder, a, vector, total) for vector, total in zip(row_of_b, sums, strict=True)]
+
+        self._update_sums(multiply_add)
+        builder.store(builder.add(builder.load(k, typ=INT64), INT64(1)), k)
+        builder.store(self._at(builder.load(b, typ=POINTER), b_depth, 1), b)
+        for slot, p in zip(groups, pointers, strict=True):
+            builder.store(self._at(p, a_depth, 1), slot)
+        self._close_loop(loop)
+        builder.position_at_end(done)
+
+    def _slot(self, value: Any) -> Any:
+        slot = self.builder.alloca(value.type)
+        self.builder.store(value, slot)
+        return slot
+
+    def _update_sums(self, change: Callable[[int, list[Any]], Iterable[Any]]) -> None:
+        """Replace the sums of each row r by change(r, sums)."""
+        for r, slots in enumerate(self.sums):
+            sums = [self.builder.load(slot, typ=self.vector) for slot in slots]
+            for slot, value in zip(slots, change(r, sums), strict=True):
+                self.builder.store(value, slot)
+
+    def _at(self, base: Any, stride: Any, count: int) -> Any:
+        """Return the pointer ``count`` strides after ``base``."""
+        return self.builder.gep(base, [self.builder.mul(stride, INT64(count))], source_etype=self.scalar)
+
+    def _load_row(self, base: Any) -> list[Any]:
+        width, align = INT64(self.vector.count), element_size(self.scalar)
+        return [self.builder.load(self._at(base, width, v), align=align, typ=self.vector) for v in range(self.vectors)]
 
     def _opaque(self, p: Any) -> Any:
         """Hide where a pointer comes from: LLVM would derive each row's from the one before, a chain of additions."""
         return self.builder.asm(ir.FunctionType(POINTER, [POINTER]), "", "=r,0", [p], side_effect=False)
-
-    def _load(self, base: Any) -> list[Any]:
-        """Load a row of vectors."""
-        align = element_size(self.scalar)
-        steps = [INT64(v * self.vector.count) for v in range(self.vectors)]
-        return [self.builder.load(self._at(base, step), align=align, typ=self.vector) for step in steps]
-
-    def _broadcast(self, base: Any) -> Any:
-        element = self.builder.load(base, align=element_size(self.scalar), typ=self.scalar)
-        return broadcast(self.builder, element, self.vector)
-
-    def _emit(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, C: Any, c_row: Any, mode: Any,
-              start: Any, start_row: Any) -> None:  # fmt: skip
-        builder = self.builder
-        entry, from_start, loop, body, done, add, store = (builder.block, *(
-            self.function.append_basic_block(name) for name in ("from_start", "loop", "body", "done", "add", "store")
-        ))  # fmt: skip
-        starts = self._row(A, a_row)[::_ROWS_A_POINTER]
-        builder.cbranch(builder.icmp_signed("==", mode, INT64(START)), from_start, loop)
-
-        builder.position_at_end(from_start)
-        initial = [self._load(row) for row in self._row(start, start_row)]
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        k, b, *pointers = [builder.phi(first.type) for first in (INT64(0), B, *starts)]
-        sums = [[builder.phi(self.vector) for _ in range(self.vectors)] for _ in range(self.rows)]
-        builder.cbranch(builder.icmp_signed("<", k, depth), body, done)
-
-        builder.position_at_end(body)
-        row = self._load(b)
-        rows = [self._opaque(p) for p in pointers]
-        next_sums = []
-        for r in range(self.rows):
-            base = rows[r // _ROWS_A_POINTER]
-            a = self._broadcast(self._at(base, builder.mul(a_row, INT64(r % _ROWS_A_POINTER))))
-            next_sums.append([fma(builder, a, row[v], sums[r][v]) for v in range(self.vectors)])
-        next_values = [builder.add(k, INT64(1)), self._at(b, b_depth), *(self._at(p, a_depth) for p in rows)]
-        self._close_loop(loop)
-
-        for phi, first, following in zip((k, b, *pointers), (INT64(0), B, *starts), next_values, strict=True):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(first, from_start)
-            phi.add_incoming(following, body)
-        zero = ir.Constant(self.vector, None)
-        for r in range(self.rows):
-            for v in range(self.vectors):
-                sums[r][v].add_incoming(zero, entry)
-                sums[r][v].add_incoming(initial[r][v], from_start)
-                sums[r][v].add_incoming(next_sums[r][v], body)
-
-        builder.position_at_end(done)
-        rows = self._row(C, c_row)
-        builder.cbranch(builder.icmp_signed("==", mode, INT64(ADD)), add, store)
-
-        builder.position_at_end(add)
-        totals = [[builder.fadd(c, s) for c, s in zip(self._load(p), sums[r], strict=True)] for r, p in enumerate(rows)]
-        builder.branch(store)
-
-        builder.position_at_end(store)
-        for r in range(self.rows):
-            for v in range(self.vectors):
-                value = builder.phi(self.vector)
-                value.add_incoming(sums[r][v], done)
-                value.add_incoming(totals[r][v], add)
-                sums[r][v] = value
-        for r, base in enumerate(rows):
-            for v in range(self.vectors):
-                builder.store(sums[r][v], self._at(base, INT64(v * self.vector.count)), align=element_size(self.scalar))
-        builder.ret_void()
 
     def _close_loop(self, loop: Any) -> None:
         """Branch back, and keep LLVM from unrolling: the tile is its own unrolling, more would only compile longer."""
@@ -175,7 +165,7 @@ def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
     return signature, codegen
 
 
-@kernel
+@kernel(inline="always")  # into `multiply` alone: the tiles are compiled once
 def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row):
     """Compute the rows of a panel of C that is one tile wide; no tile is much lower than the others."""
     most = MAX_ROWS[vectors - 1]
@@ -206,9 +196,9 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
         for panel in range(panels):
             wide = vectors // panels + (panel < vectors % panels)
             b, c = advance(B, k * b_depth + j), advance(C, j)
-            if block == 0:
-                _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, mode, advance(bias, j), 0)
-            else:
-                _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, START, c, c_row)
+            first = block == 0
+            start, start_row = (advance(bias, j), 0) if first else (c, c_row)
+            begin = mode if first else START
+            _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, begin, start, start_row)
             j += wide * lanes(C)
         k += deep
