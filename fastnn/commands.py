@@ -120,7 +120,7 @@ def _encode(y: Values, loss: str) -> tuple[Values, list[str]]:
         raise ValueError(f"y holds {len(classes):,} different numbers; for regression take --loss squared_error")
     if len(classes) < 2:
         raise ValueError(f"y must hold at least two classes; found only {classes[0]}")
-    return labels, [str(c) for c in (classes.astype(np.int64) if classes.dtype.kind == "f" else classes)]
+    return labels, _names(classes).tolist()
 
 
 def _outputs(y: Values, classes: list[str], loss: str) -> int:
@@ -157,12 +157,11 @@ def _score(net: Network, classes: list[str], table: Table) -> float:
     assert table.y is not None
     if not classes:
         return net.score(table.X, table.y)
-    truth = _encode_names(table.y)
-    return float(np.mean(np.array(classes)[net.predict(table.X)] == truth))
+    return float(np.mean(np.array(classes)[net.predict(table.X)] == _names(table.y)))
 
 
-def _encode_names(y: Values) -> Values:
-    """Return labels as `train` names them: whole numbers without a decimal point, text as it is."""
+def _names(y: Values) -> Values:
+    """Return labels as text, the same from any file: whole numbers without a decimal point, text as it is."""
     whole = y.dtype.kind == "f" and bool((y == np.floor(y)).all())
     names: Values = (y.astype(np.int64) if whole else y).astype(str)
     return names

@@ -63,9 +63,7 @@ def run(
     net = Network((X.shape[1], *hidden, classes), activation="sigmoid", loss="softmax_cross_entropy", rng=seed)
     print(f"backend   {_describe_backend()}")
     print(f"data      {len(X):,} training and {len(X_test):,} test digits, {data or 'embedded in the package'}")
-    print(
-        f"inputs    {X.shape[1]} pixels, mean {scale.mean:.4f} and standard deviation {scale.deviation:.4f} taken out"
-    )
+    print(f"inputs    {X.shape[1]} pixels, standardised by mean {scale.mean:.4f} and deviation {scale.deviation:.4f}")
     print(
         f"network   {'-'.join(map(str, net.sizes))}, sigmoid, softmax cross entropy: {net.parameters.size:,} parameters"
     )

@@ -198,6 +198,8 @@ def test_folded_standardisation_is_the_same_function(dtype, columns):
     X = flowers()[0].astype(dtype)
     scale = Standardizer.of(X, columns)
     net = fastnn.Network((3, 6, 2), "tanh", "squared_error", dtype, rng=0)
+    for b in net.biases:
+        b[:] = np.arange(len(b)) + 1
     outputs = Standardizer(np.array([5.0, -1.0]), np.array([2.0, 0.5]))
     expected = net.forward(scale.transform(X)) * [2, 0.5] + [5, -1]
     folded = outputs.fold_into_outputs(scale.fold_into_inputs(net))
