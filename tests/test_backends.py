@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn._kernels import contract, reference
+from fastnn._kernels import contract, job, reference
 
 DTYPES = ("float32", "float64")
+# Work this small would stay on one thread: without the cost model it is shared.
+COSTS = ("OPERATIONS_PER_STEP", "OPERATIONS_PER_CALL")
 NO_ORDER = np.empty(0, dtype=np.int64)
 # Large steps, so that a wrong term shows; epsilons that do not blow float32's rounding of tiny gradients up.
 OPTIMIZERS = {
@@ -87,6 +89,15 @@ def assert_same_gradient(kernels, case, l2, slack=1.0):
     np.testing.assert_array_equal(case.parameters, before)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request, monkeypatch):
+    """Run the test on so many threads, however small the work."""
+    fastnn.set_num_threads(request.param)
+    for name in COSTS:
+        monkeypatch.setattr(job, name, 1.0)
+    return request.param
+
+
 # ---- the contract
 
 
@@ -113,11 +124,9 @@ def test_dense_forward(compiled, activation, dtype):
         assert_close(out, expected, dtype, f"{m} x {n_in} x {n_out}")
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NETS)
 def test_forward_loss_and_gradient(compiled, name, dtype, threads):
-    fastnn.set_num_threads(threads)
     case = net_case(name, dtype)
     oracle = case.doubled()
     out = np.full((len(case.data.X), case.sizes[-1]), np.nan, dtype)
@@ -178,11 +187,9 @@ def test_each_optimizer_in_each_mode(compiled, optimizer, mode, dtype):
     assert_same_epoch(compiled, case, an_order(kind, 33), batch_size, OPTIMIZERS[optimizer], l2=0.1)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch_size", [None, 1, 10, 16])
 @pytest.mark.parametrize("name", NETS)
 def test_each_net_in_each_mode(compiled, name, batch_size, threads):
-    fastnn.set_num_threads(threads)
     for dtype in DTYPES:
         for kind, optimizer, l2 in (("all", "sgd", 0.05), ("repeated", "adam", 0.0)):
             case = net_case(name, dtype)
