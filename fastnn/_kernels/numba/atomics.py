@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import types
 from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
-from fastnn._kernels.numba.simd import INT32, INT64, call
+from fastnn._kernels.numba.simd import ARM64, INT32, INT64, X86, call
 
 _INT64_POINTER = types.CPointer(types.int64)
 
@@ -70,10 +70,9 @@ def pause(typingctx):
     """Tell the CPU that this thread spins: a sibling on the same core gets its resources."""
 
     def codegen(context, builder, signature, args):
-        triple = binding.get_default_triple()
-        if triple.startswith(("x86_64", "amd64", "i686")):
+        if X86:
             call(builder, ir.VoidType(), "llvm.x86.sse2.pause")
-        elif triple.startswith(("aarch64", "arm64")):
+        elif ARM64:
             call(builder, ir.VoidType(), "llvm.aarch64.hint", INT32(1))
         return context.get_dummy_value()
 

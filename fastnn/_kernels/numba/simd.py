@@ -13,12 +13,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
 from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
 INT1, INT32, INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
+ARM64 = binding.get_default_triple().startswith(("aarch64", "arm64"))
+X86 = binding.get_default_triple().startswith(("x86_64", "amd64", "i686"))
 
 
 class Level(NamedTuple):
@@ -52,14 +55,14 @@ _NEEDS = {"avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"), "avx2": ("a
 
 @lru_cache
 def host_features() -> frozenset[str]:
-    """Return the names, as LLVM spells them, of what the host's CPU can do."""
-    features = frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
-    arm64 = binding.get_default_triple().startswith(("aarch64", "arm64"))
-    return features | {"neon", "fma"} if arm64 else features
+    """Return the names, as LLVM spells them, of what Numba's code may use of the CPU."""
+    flags = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    features = frozenset(flag[1:] for flag in flags.split(",") if flag.startswith("+"))
+    return features | {"neon", "fma"} if ARM64 else features
 
 
 def available_levels() -> list[str]:
-    """Return the names of the levels that the host can run, the widest first."""
+    """Return the names of the levels that the host can run, widest first."""
     return [name for name in LEVELS if host_features().issuperset(_NEEDS.get(name, ()))]
 
 
