@@ -82,9 +82,7 @@ def sample_loss(loss, h, y):
         case "softmax_cross_entropy":
             return -sum(y_k * math.log(h_k) for h_k, y_k in zip(h, y, strict=True))
         case "sigmoid_cross_entropy":
-            return -sum(
-                y_k * math.log(h_k) + (1 - y_k) * math.log(1 - h_k) for h_k, y_k in zip(h, y, strict=True)
-            )
+            return -sum(y_k * math.log(h_k) + (1 - y_k) * math.log(1 - h_k) for h_k, y_k in zip(h, y, strict=True))
     return sum((h_k - y_k) ** 2 for h_k, y_k in zip(h, y, strict=True)) / 2
 
 

@@ -70,7 +70,9 @@ def assert_same_epoch(kernels, case, order, batch_size, optimizer, l2=0.0, slack
     dtype = case.parameters.dtype
     assert found[2][0] == expected[2][0]
     assert_close(found[3], expected[3], dtype, "losses", slack)
-    for layer, views in enumerate(zip(*(reference.layers(case.model, p) for p in (found[0], expected[0])), strict=True)):
+    for layer, views in enumerate(
+        zip(*(reference.layers(case.model, p) for p in (found[0], expected[0])), strict=True)
+    ):
         for name, actual, wanted in zip("Wb", *views, strict=True):
             assert_close(actual, wanted, dtype, f"{name}_{layer + 1}", slack)
     assert_close(found[1], expected[1], dtype, "state", slack)
@@ -265,12 +267,16 @@ def problems(draw):
     case = make_case(sizes, [name for _, name in hidden], loss, m, dtype, seed, draw(st.booleans()))
     batch_size = draw(st.none() | st.integers(1, 50))
     order = an_order(draw(st.sampled_from(["all", "none", "part", "repeated"])), m)
-    return case, order, batch_size, draw(st.sampled_from(["sgd", "nesterov", "adamw"])), draw(st.sampled_from([0.0, 0.1]))
+    return (
+        case,
+        order,
+        batch_size,
+        draw(st.sampled_from(["sgd", "nesterov", "adamw"])),
+        draw(st.sampled_from([0.0, 0.1])),
+    )
 
 
-@settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(problem=problems())
 def test_random_architectures(compiled, problem):
     case, order, batch_size, optimizer, l2 = problem

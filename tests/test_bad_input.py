@@ -200,7 +200,9 @@ def test_bad_arguments_of_network(options, error, message):
         fastnn.Network(**({"sizes": (3, 4, 2)} | options))
 
 
-@pytest.mark.parametrize(("slope", "error"), [(1, ValueError), (-0.1, ValueError), (np.nan, ValueError), ("0", TypeError)])
+@pytest.mark.parametrize(
+    ("slope", "error"), [(1, ValueError), (-0.1, ValueError), (np.nan, ValueError), ("0", TypeError)]
+)
 def test_bad_slope(slope, error):
     with pytest.raises(error, match="slope must be a finite number >= 0 and < 1; got "):
         fastnn.leaky_relu(slope)

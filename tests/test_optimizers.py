@@ -50,7 +50,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("batch_size", [None, 1])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_against_the_formula(backend, name, batch_size):
-    """One weight w, one sample x = 2, y = 3: J = (2 w - 3)^2 / 2, g = 2 (2 w - 3). The bias is put back at each step."""
+    """One weight w, a sample x = 2, y = 3: J = (2 w - 3)^2 / 2, g = 2 (2 w - 3). The bias is put back at each step."""
     net = fastnn.Network((1, 1), loss="squared_error", dtype="float64", init=[([[0.5]], [0.0])])
     for expected in formula(name, lambda w: 2 * (2 * w - 3), 0.5):
         net.biases[0][:] = 0
@@ -135,7 +135,7 @@ def test_bad_hyperparameters(make, message):
 
 
 def test_bad_types_of_hyperparameters():
-    with pytest.raises(TypeError, match="learning_rate must be a finite number > 0; got '0.1'"):
+    with pytest.raises(TypeError, match=r"learning_rate must be a finite number > 0; got '0.1'"):
         fastnn.SGD("0.1")
-    with pytest.raises(TypeError, match="momentum must be .*; got True"):
+    with pytest.raises(TypeError, match=r"momentum must be .*; got True"):
         fastnn.SGD(0.1, momentum=True)

@@ -170,9 +170,7 @@ def test_epochs_against_the_naive_implementation(name, batch_size):
     steps, optimizer = -(-7 // batch_size), OPTIMIZERS[name]
     rates = np.linspace(1, 0.5, steps) * optimizer.learning_rate
     taken, losses = kernel_optimizer(optimizer, case.parameters, rates, 0.1), np.empty(steps)
-    theta, v, s, expected = naive.epoch(
-        *case.naive(), order, batch_size, 0.1, optimizer.name, optimizer.hyper(), rates
-    )
+    theta, v, s, expected = naive.epoch(*case.naive(), order, batch_size, 0.1, optimizer.name, optimizer.hyper(), rates)
     arguments = (case.model, case.parameters, case.data, order)
     if batch_size == 1:
         reference.sgd_epoch(*arguments, taken, losses)

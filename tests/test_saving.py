@@ -146,7 +146,7 @@ def test_a_pickle_is_not_run(path, tmp_path):
 
 
 def test_no_such_file(path, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file .*net.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*net.safetensors"):
         fastnn.load(path)
     with pytest.raises(FileNotFoundError):
         fastnn.load(tmp_path)

@@ -1,9 +1,8 @@
-"""The epoch loop: order, modes, continuing, ending early, divergence, history."""
+"""The epoch loop: order, modes, continuing, ending early, divergence."""
 
 from __future__ import annotations
 
 import copy
-import math
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from conftest import random_targets
 
 import fastnn
 
@@ -64,7 +62,7 @@ def test_without_shuffle_samples_come_first_to_last(backend, classes):
 
 @pytest.mark.parametrize(("batch_size", "size"), [(1, 1), (10, 10), (M, M), (None, M), (1000, M)])
 def test_epochs_are_the_textbooks(backend, classes, batch_size, size):
-    """Each mode against the naive loops, over two shuffled epochs with the penalty's gradient l2 / m W in every step."""
+    """Each mode against the naive loops, over two shuffled epochs with l2 / m W in every step's gradient."""
     X, y = classes
     net = network()
     theta, generator, l2 = net.parameters.copy(), copy.deepcopy(net.rng), 0.5
@@ -254,63 +252,3 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
     np.testing.assert_array_equal(net.parameters, twin.parameters)
     np.testing.assert_array_equal(net._state, twin._state)
     np.testing.assert_array_equal(net._step, twin._step)
-
-
-# ---- history
-
-
-@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
-def test_validation_after_each_epoch(backend, loss):
-    rng = np.random.default_rng(5)
-    X, y, Xv, yv = (part for m in (M, 11) for part in (rng.normal(size=(m, 3)), random_targets(rng, loss, m, 2)))
-    net, expected = fastnn.Network((3, 4, 2), loss=loss, rng=1), []
-    history = net.fit(
-        X,
-        y,
-        epochs=3,
-        l2=5.0,
-        validation_data=(Xv, yv),
-        callback=lambda net, _: expected.append((net.loss(Xv, yv), net.score(Xv, yv))),
-    )
-    assert list(zip(history.validation_loss, history.validation_score, strict=True)) == expected
-
-
-def test_validation_leaves_the_training_as_it_is(classes):
-    plain, validated = network(), network()
-    plain.fit(*classes, epochs=3)
-    validated.fit(*classes, epochs=3, validation_data=classes)
-    np.testing.assert_array_equal(plain.parameters, validated.parameters)
-
-
-def test_batch_losses(backend, classes):
-    history = network().fit(*classes, batch_size=10, epochs=2, batch_loss=True)
-    assert [losses.shape for losses in history.batch_loss] == [(4,), (4,)]
-    for loss, losses in zip(history.loss, history.batch_loss, strict=True):
-        assert loss == pytest.approx((losses[:3].sum() * 10 + losses[3] * 7) / M, rel=1e-12)
-    assert network().fit(*classes, epochs=1).batch_loss == []
-
-
-def test_the_loss_of_gradient_descent_is_the_cost_before_the_step(backend, classes):
-    net, costs = network(), []
-    costs.append(net.loss(*classes, l2=3.0))
-    history = net.fit(
-        *classes, batch_size=None, epochs=4, l2=3.0, callback=lambda net, _: costs.append(net.loss(*classes, l2=3.0))
-    )
-    np.testing.assert_allclose(history.loss, costs[:-1], rtol=1e-12)
-
-
-def test_verbose_prints_a_line_an_epoch(classes, capsys):
-    history = network().fit(*classes, epochs=3, verbose=True, validation_data=classes)
-    lines = capsys.readouterr().out.strip().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
-    assert f"loss {history.loss[-1]:.5g}" in lines[-1]
-    assert f"score {history.validation_score[-1]:.4f}" in lines[-1]
-    network().fit(*classes, epochs=3)
-    assert capsys.readouterr().out == ""
-
-
-def test_the_history_without_an_epoch(classes):
-    history = network().fit(*classes, epochs=0)
-    assert str(history) == "no epoch completed"
-    assert history.seconds == []
-    assert all(math.isfinite(s) and s >= 0 for s in network().fit(*classes, epochs=2).seconds)
