@@ -40,7 +40,7 @@ MAX_VECTORS = LEVEL.tile_vectors
 MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in range(1, MAX_VECTORS + 1))
 # The depth is taken in blocks, so that the block of B and, where a tile reads columns of A, the cache lines that hold
 # them stay in the first-level cache for the next tiles. Row strides of 2048 bytes or more need it most: 84 GFLOP/s
-# became 163 at 1024 columns. The sums so far pass through C, which leaves each chain as it was; in mode ADD they cannot.
+# became 163 at 1024 columns. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot.
 MAX_DEPTH = 64
 _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
