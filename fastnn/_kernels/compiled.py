@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Array, Data, Integers, Loss, Model, Optimizer
+from fastnn._kernels.contract import Array, Data, Integers, Loss, Model, Optimizer, Rule
 from fastnn._kernels.job import Job
 from fastnn._kernels.reference import penalty
+
+# Per-sample descent keeps the penalty's effect on the weights as a factor, which must stay well above zero in a block.
+MAX_SHRINKAGE = 0.05
 
 
 class CompiledKernels(ABC):
@@ -85,5 +88,11 @@ class CompiledKernels(ABC):
         optimizer: Optimizer,
         losses: npt.NDArray[np.float64],
     ) -> None:
-        """Take one step for each sample of the order."""
-        self.minibatch_epoch(model, parameters, data, order, 1, optimizer, losses)
+        """Take one step for each sample of the order.
+
+        Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
+        """
+        lanes = self.lanes(data.X.itemsize)
+        plain = optimizer.rule == Rule.SGD and len(optimizer.state) == 0
+        per_sample = plain and float(optimizer.rates.max()) * optimizer.l2 < MAX_SHRINKAGE
+        self.run(Job(lanes, model, parameters, data, 1, order, optimizer, losses, per_sample=per_sample))

@@ -30,13 +30,16 @@ INTEGERS = (
     # the parameters and the optimizer
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
-    "gathered", "tiles", "tile_size", "tile_rows", "compact", "sums", "sums_size", "shared", "chunks", "row_losses", "chunk_losses", "one",
+    "gathered", "tiles", "tile_size", "tile_rows", "compact", "sums", "sums_size", "shared", "chunks", "row_losses",
+    "chunk_losses", "one",
     # the division of work: threads, rows of a task, the blocks of the gradient (layer, first row, last row)
     "threads", "task_rows", "blocks", "block_table", "team", "training",
     # the step under way, written by the leading thread
     "batch_start", "batch_rows", "tile_start", "tile_count",
+    # per-sample descent: its blocks' Gram matrices and rates, vectors for a sample, the block under way and the next
+    "per_sample", "gram", "block_rates", "scratch", "scratch_size", "parity", "next_start", "next_count",
     # the addresses of compiled functions
-    "multiply", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
+    "multiply", "dots", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
 )  # fmt: skip
 NUMBERS = (
     "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
@@ -47,11 +50,12 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
-# addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the parameters
-# themselves where they need no padding), and of the transposed weights (n_out, width_in).
+# addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
+# parameters themselves where they need no padding), and of the transposed weights (n_out, width_in). DEFERRED says that
+# per-sample descent updates the layer's weights once a block.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
-    "packed", "bias", "transposed", "outputs", "deltas", "sums",
+    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred",
 )  # fmt: skip
 
 CACHE_LINE = 64
@@ -65,6 +69,8 @@ BLOCK_ROWS = 48  # rows of a gradient's block: whole register tiles of 6 or 12 r
 # Below these numbers of floating-point operations a second thread costs more than it saves: the two barriers of a
 # step (about 1 us), and waking threads for a call (10 to 50 us).
 OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e7
+# Per-sample descent: samples of a block, and how many weights make a layer's update worth deferring to the block's end.
+BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 
 
 class Job:
@@ -99,6 +105,7 @@ class Job:
         out: Array | None = None,
         gradient: Array | None = None,
         l2: float = 0.0,
+        per_sample: bool = False,
     ) -> None:
         self.fields = np.zeros(1, JOB)
         self.kept: list[object] = []  # the arrays behind the addresses
@@ -107,9 +114,12 @@ class Job:
         self._lanes = lanes
         self._network(model)
         self._samples(data, batch_size, order, losses, out, gradient)
-        self.set(l2=l2)
+        self.set(l2=l2, per_sample=per_sample)
         self._optimizer(optimizer)
-        self._divide()
+        if per_sample:
+            self._divide_samples()
+        else:
+            self._divide()
         self._lay_out()
 
     @property
@@ -223,6 +233,14 @@ class Job:
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
         self.set(tile_rows=rows, shared=shared, chunks=chunks, threads=threads, task_rows=task_rows)
 
+    def _divide_samples(self) -> None:
+        """Choose the deferred layers and the threads of per-sample descent."""
+        weights = self._column("n_in") * self._column("width_out")
+        self._column("deferred")[:] = weights >= DEFERRED_WEIGHTS
+        operations = 4 * BLOCK_SAMPLES * int(weights[0] if weights[0] >= DEFERRED_WEIGHTS else 0)
+        threads = max(1, min(_kernels.get_num_threads(), int(operations / OPERATIONS_PER_STEP)))
+        self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
+
     def _lay_out(self) -> None:
         """Allocate the workspace, and tell the layer table where everything lies in it."""
         n_in, width_out = self._column("n_in"), self._column("width_out")
@@ -244,8 +262,18 @@ class Job:
             team=self._allocate_numbers(4 * CACHE_LINE // 8),
             one=self._address(np.ones(1, self.parameters.dtype)),
         )
-        if self["order"]:
-            self.set(gathered=self._allocate(tiles * rows * int(self._column("width_in")[0])))
+        gathered = rows * int(self._column("width_in")[0])
+        if self["per_sample"]:
+            scratch_size = self._line(max(rows, int(width_out.max())))
+            self.set(
+                gathered=self._allocate(2 * gathered),
+                gram=self._allocate(2 * rows * rows),
+                block_rates=self._allocate_numbers(rows),
+                scratch=self._allocate(2 * scratch_size),
+                scratch_size=scratch_size,
+            )
+        elif self["order"]:
+            self.set(gathered=self._allocate(tiles * gathered))
         self._copies()
         self._blocks()
 
@@ -262,11 +290,17 @@ class Job:
                 self._column(name)[layer] = value
 
     def _blocks(self) -> None:
-        """List the blocks of the gradient's rows: (layer, first, last), the row after the weights being the biases'."""
+        """List the blocks of the gradient's rows: (layer, first, last), the row after the weights being the biases'.
+
+        Per-sample descent has blocks of the weights' rows alone, of the transposed weights after the first layer.
+        """
+        rows = self._column("n_in") + 1
+        if self["per_sample"]:
+            rows = np.concatenate((self._column("n_in")[:1], self._column("n_out")[1:]))
         blocks = [
-            (layer, first, min(first + BLOCK_ROWS, int(n_in) + 1))
-            for layer, n_in in enumerate(self._column("n_in"))
-            for first in range(0, int(n_in) + 1, BLOCK_ROWS)
+            (layer, first, min(first + BLOCK_ROWS, int(last)))
+            for layer, last in enumerate(rows)
+            for first in range(0, int(last), BLOCK_ROWS)
         ]
         self.set(blocks=len(blocks), block_table=self._address(np.array(blocks, dtype=np.int64)))
 

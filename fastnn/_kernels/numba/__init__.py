@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import numba
 import numpy as np
+from numba.core import config
 
 from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.job import Job
@@ -11,23 +15,40 @@ from fastnn._kernels.numba import training
 from fastnn._kernels.numba.cache import cache_folder
 from fastnn._kernels.numba.simd import LEVEL
 
+_threads_in_use = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 class _Kernels(CompiledKernels):
     def lanes(self, itemsize: int) -> int:
         return LEVEL.lanes(8 * itemsize)
 
     def run(self, job: Job) -> None:
+        """Do the job; on the calling thread alone where another job has the threads.
+
+        Not every threading layer of Numba serves two callers at once, and OpenMP's does not survive a fork.
+        """
         threads, dtype = job["threads"], np.empty(1, job.parameters.dtype)
         job.set(**training.addresses(numba.from_dtype(dtype.dtype)))
-        if threads == 1:
+        if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
             training.run_alone(job.address, dtype)
             return
         before = numba.get_num_threads()
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         try:
+            numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
             training.run(job.address, threads, dtype)
         finally:
             numba.set_num_threads(before)
+            _threads_in_use.release()
 
 
 def simd_level() -> str:

@@ -11,9 +11,23 @@ import math
 from fastnn._kernels.contract import Activation, Loss
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
-    ACTIVATION, BIAS, DELTAS, N_IN, N_OUT, OUTPUTS, PACKED, SUMS, TRANSPOSED, WIDTH_IN, WIDTH_OUT, call, field, integers,
-    numbers, reals,
-)  # fmt: skip
+    ACTIVATION,
+    BIAS,
+    DELTAS,
+    N_IN,
+    N_OUT,
+    OUTPUTS,
+    PACKED,
+    SUMS,
+    TRANSPOSED,
+    WIDTH_IN,
+    WIDTH_OUT,
+    call,
+    field,
+    integers,
+    numbers,
+    reals,
+)
 from fastnn._kernels.numba.multiply import ASSIGN
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
 from fastnn._kernels.numba.simd import advance

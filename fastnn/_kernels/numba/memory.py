@@ -13,9 +13,9 @@ from numba.extending import intrinsic
 from fastnn._kernels.job import COLUMNS, INTEGERS, JOB, NUMBERS
 from fastnn._kernels.numba.simd import INT64, require_pointer
 
-(N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS) = (
-    range(len(COLUMNS))
-)
+(
+    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS, DEFERRED
+) = range(len(COLUMNS))  # fmt: skip
 
 
 class JobType(types.Type):

@@ -1,9 +1,9 @@
 """Threads that work as a team: phases of tasks, claimed one by one.
 
-A parallel loop a batch would cost more than a small batch itself, so the threads stay in one parallel region and meet at
-the end of each phase. The first to arrive leads: it goes through the steps and opens phases; whoever is free claims the
-next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on when, or whether,
-the others are scheduled. Waiting threads spin for a moment and then give their core away.
+A parallel loop a batch would cost more than a small batch itself, so the threads stay in one parallel region and meet
+at the end of each phase. The first to arrive leads: it goes through the steps and opens phases; whoever is free claims
+the next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on when, or
+whether, the others are scheduled. Waiting threads spin for a moment and then give their core away.
 
 The ticket is one word, phase << 32 | tasks << 16 | next task, so that a claim can never belong to an earlier phase.
 """
@@ -11,8 +11,13 @@ The ticket is one word, phase << 32 | tasks << 16 | next task, so that a claim c
 from __future__ import annotations
 
 from fastnn._kernels.numba.atomics import (
-    atomic_add, atomic_load, atomic_store, compare_exchange, pause, yield_thread,
-)  # fmt: skip
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    compare_exchange,
+    pause,
+    yield_thread,
+)
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import integers
 from fastnn._kernels.numba.simd import advance

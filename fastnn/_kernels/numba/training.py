@@ -10,19 +10,34 @@ from numba.core import types
 from fastnn._kernels.numba import primitives
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.layers import (
-    add_gradient, backward, forward, gather, inputs, output_deltas, output_units,
-)  # fmt: skip
-from fastnn._kernels.numba.memory import N_IN, call, field, integers, job_at, numbers, reals
+    add_gradient,
+    backward,
+    forward,
+    gather,
+    inputs,
+    output_deltas,
+    output_units,
+)
+from fastnn._kernels.numba.memory import DEFERRED, N_IN, WIDTH_OUT, call, field, integers, job_at, numbers, reals
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.sgd import PANEL, add_updates, prepare, project_panel, scale_deltas, store_weights, walk
 from fastnn._kernels.numba.simd import advance, pointer
 from fastnn._kernels.numba.team import (
-    KIND, claim, close, finish_task, leads, open_phase, wait, wait_for_phase,
-)  # fmt: skip
+    KIND,
+    claim,
+    close,
+    finish_task,
+    leads,
+    open_phase,
+    wait,
+    wait_for_phase,
+)
 from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
 
-# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk through
-# all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
-PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE = range(6)
+# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk
+# through all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
+# Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
+PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE, PROJECT, PREPARE, APPLY = range(9)
 
 
 @kernel
@@ -100,12 +115,18 @@ def run_task_at(address, like, thread, kind, task):
         pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row), True)
     elif kind == BLOCK:
         add_block(job, like, task)
-    elif kind == CHUNK or kind == LOSS:
+    elif kind in (CHUNK, LOSS):
         pass_chunk(job, like, thread, task, kind == CHUNK)
     elif kind == REDUCE:
         layer, begin, end = block(job, task)
         add_chunks(job, reals(like, job.sums), layer, begin, end)
         finish_block(job, reals(like, job.sums), layer, begin, end)
+    elif kind == PROJECT:
+        project_panel(job, like, task)
+    elif kind == PREPARE:
+        prepare(job, like)
+    elif kind == APPLY:
+        add_updates(job, like, task)
     else:
         predict_rows(job, like, thread, task)
 
@@ -117,6 +138,17 @@ def run_task(job, like, thread, kind, task):
 
 
 @kernel
+def end_phase(job, like, thread, kind, tasks):
+    """Do what tasks are left of the open phase, and wait for those under way."""
+    task = claim(job)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job)
+    wait_for_phase(job, tasks)
+
+
+@kernel
 def run_phase(job, like, thread, kind, tasks):
     """Do all tasks of a phase, with whoever helps; only the leader calls this."""
     if job.threads == 1:
@@ -124,12 +156,7 @@ def run_phase(job, like, thread, kind, tasks):
             run_task(job, like, thread, kind, task)
         return
     open_phase(job, kind, tasks)
-    task = claim(job)
-    while task >= 0:
-        run_task(job, like, thread, kind, task)
-        finish_task(job)
-        task = claim(job)
-    wait_for_phase(job, tasks)
+    end_phase(job, like, thread, kind, tasks)
 
 
 @kernel
@@ -187,10 +214,44 @@ def chunked_step(job, like, thread, kind):
 
 
 @kernel
+def sample_block(job, like, thread):
+    """Take one step for each sample of a block, while another thread prepares the next block."""
+    width = field(job, 0, WIDTH_OUT)
+    if field(job, 0, DEFERRED):
+        run_phase(job, like, thread, PROJECT, (width + PANEL - 1) // PANEL)
+    if job.threads > 1:
+        open_phase(job, PREPARE, 1)
+        job.scale = walk(job, like)
+        end_phase(job, like, thread, PREPARE, 1)
+    else:
+        job.scale = walk(job, like)
+        prepare(job, like)
+    scale_deltas(job, like)
+    run_phase(job, like, thread, APPLY, job.blocks)
+
+
+@kernel
+def lead_samples(job, like, thread):
+    """Go through the samples in blocks, one step for each sample."""
+    job.next_start, job.next_count, job.parity = 0, min(job.tile_rows, job.samples), 1
+    prepare(job, like)
+    while job.next_count > 0:
+        job.tile_start, job.tile_count, job.parity = job.next_start, job.next_count, 1 - job.parity
+        job.next_start += job.tile_count
+        job.next_count = min(job.tile_rows, job.samples - job.next_start)
+        sample_block(job, like, thread)
+    integers(job.step)[0] += job.samples
+    store_weights(job, like)
+
+
+@kernel
 def lead(job, like, thread):
     """Go through all the steps of the job."""
     for layer in range(job.layers):
         refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
+    if job.per_sample:
+        lead_samples(job, like, thread)
+        return
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return

@@ -10,8 +10,20 @@ import math
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
-    BIAS, BIASES, N_IN, N_OUT, PACKED, SUMS, TRANSPOSED, WEIGHTS, WIDTH_IN, WIDTH_OUT, field, real, reals,
-)  # fmt: skip
+    BIAS,
+    BIASES,
+    N_IN,
+    N_OUT,
+    PACKED,
+    SUMS,
+    TRANSPOSED,
+    WEIGHTS,
+    WIDTH_IN,
+    WIDTH_OUT,
+    field,
+    real,
+    reals,
+)
 from fastnn._kernels.numba.simd import advance
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
@@ -26,7 +38,7 @@ def write_gradient(theta, sums, gradient, n, scale, l2):
 
 @kernel
 def step_sgd(job, theta, sums, n, scale, l2):
-    """theta <- theta - alpha g."""
+    """Gradient descent: theta <- theta - alpha g."""
     rate = real(theta, job.rate)
     for i in range(n):
         theta[i] -= rate * (scale * sums[i] + l2 * theta[i])
@@ -34,7 +46,7 @@ def step_sgd(job, theta, sums, n, scale, l2):
 
 @kernel
 def step_momentum(job, theta, v, sums, n, scale, l2):
-    """v <- momentum v + g, theta <- theta - alpha v, or alpha (g + momentum v) as Nesterov has it."""
+    """Momentum: v <- momentum v + g, theta <- theta - alpha v; Nesterov's steps by alpha (g + momentum v)."""
     rate, momentum = real(theta, job.rate), real(theta, job.momentum)
     ahead, own = (momentum, real(theta, 1.0)) if job.nesterov else (real(theta, 1.0), real(theta, 0.0))
     for i in range(n):
@@ -45,7 +57,7 @@ def step_momentum(job, theta, v, sums, n, scale, l2):
 
 @kernel
 def step_rmsprop(job, theta, s, sums, n, scale, l2):
-    """s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon)."""
+    """RMSprop: s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon)."""
     rate, epsilon = real(theta, job.rate), real(theta, job.epsilon)
     rho, rest = real(theta, job.second), real(theta, 1 - job.second)
     for i in range(n):

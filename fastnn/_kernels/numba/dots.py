@@ -1,0 +1,113 @@
+"""Dot products of the rows of a matrix with one vector: what a single sample needs of transposed weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.simd import (
+    INT64,
+    POINTER,
+    advance,
+    element_size,
+    fma,
+    function,
+    require_pointer,
+    type_name,
+    vector_type,
+)
+
+ROWS = (8, 4, 2, 1)  # rows at a time: eight chains of fmas hide their latency
+
+
+class _Dots:
+    """Emits the function of a number of rows: (n, M, m_row, v, out)."""
+
+    def __init__(self, module: ir.Module, scalar: Any, rows: int) -> None:
+        self.scalar, self.vector, self.rows = scalar, vector_type(scalar), rows
+        name = f"fastnn_dots_{rows}_{type_name(self.vector)}"
+        self.function, is_new = function(module, name, ir.VoidType(), [INT64, POINTER, INT64, POINTER, POINTER])
+        if is_new:
+            self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+            self._emit(*self.function.args)
+
+    def _load(self, base: Any, i: Any) -> Any:
+        address = self.builder.gep(base, [i], source_etype=self.scalar)
+        return self.builder.load(address, align=element_size(self.scalar), typ=self.vector)
+
+    def _sum(self, vector: Any) -> Any:
+        """Return the sum of the lanes, added as a tree: without ``reassoc`` it would be one long chain."""
+        signature = ir.FunctionType(self.scalar, [self.scalar, self.vector])
+        name = f"llvm.vector.reduce.fadd.{type_name(self.vector)}"
+        reduce = cgutils.get_or_insert_function(self.builder.module, signature, name)
+        return self.builder.call(reduce, [ir.Constant(self.scalar, 0.0), vector], fastmath=("reassoc",))
+
+    def _emit(self, n: Any, M: Any, m_row: Any, v: Any, out: Any) -> None:
+        builder = self.builder
+        entry, loop, body, done = (
+            builder.block,
+            *(self.function.append_basic_block(name) for name in ("loop", "body", "done")),
+        )
+        pointers = [builder.gep(M, [builder.mul(m_row, INT64(r))], source_etype=self.scalar) for r in range(self.rows)]
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        i = builder.phi(INT64)
+        sums = [builder.phi(self.vector) for _ in range(self.rows)]
+        builder.cbranch(builder.icmp_signed("<", i, n), body, done)
+
+        builder.position_at_end(body)
+        factor = self._load(v, i)
+        added = [fma(builder, self._load(p, i), factor, total) for p, total in zip(pointers, sums, strict=True)]
+        following = builder.add(i, INT64(self.vector.count))
+        builder.branch(loop)
+
+        zero = ir.Constant(self.vector, None)
+        for phi, start, value in zip((i, *sums), (INT64(0), *[zero] * self.rows), (following, *added), strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, body)
+
+        builder.position_at_end(done)
+        for r, total in enumerate(sums):
+            value = self._sum(total)
+            address = builder.gep(out, [INT64(r)], source_etype=self.scalar)
+            builder.store(value, address, align=element_size(self.scalar))
+        builder.ret_void()
+
+
+@intrinsic
+def some_dots(typingctx, rows, n, M, m_row, v, out):
+    """Compute the dot products of 8, 4, 2 or 1 rows."""
+    real = require_pointer(M, v, out)
+
+    def codegen(context, builder, signature, args):
+        scalar = context.get_value_type(real)
+        rows, *arguments = args
+        after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
+        switch = builder.switch(rows, other)
+        for count in ROWS:
+            case = builder.append_basic_block(f"dots_{count}")
+            switch.add_case(INT64(count), case)
+            builder.position_at_end(case)
+            builder.call(_Dots(builder.module, scalar, count).function, arguments)
+            builder.branch(after)
+        builder.position_at_end(other)
+        builder.unreachable()
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
+
+
+@kernel
+def dots(rows, n, M, m_row, v, out):
+    """Compute out[r] = sum_j M[r m_row + j] v[j] for r < rows, j < n; n is a multiple of the vector's lanes."""
+    r = 0
+    for count in ROWS:
+        while rows - r >= count:
+            some_dots(count, n, advance(M, r * m_row), m_row, v, advance(out, r))
+            r += count
