@@ -8,8 +8,7 @@
 #define multiply_by_derivative NAME(multiply_by_derivative)
 #define exp_array NAME(exp_array)
 #define log_array NAME(log_array)
-#define sum_lanes NAME(sum_lanes)
-#define sigmoid_cross_entropy NAME(sigmoid_cross_entropy)
+#define sigmoid_cross_entropy_array NAME(sigmoid_cross_entropy_array)
 
 INLINE vec activation_vec(const int activation, vec slope, vec z)
 {
@@ -98,27 +97,9 @@ INLINE vec cross_entropy_vec(vec z, vec y)
     return (maximum(CONSTANT(0), z) - z * y) + log1p_unit(t);
 }
 
-/* The sum of the first n lanes. */
-INLINE double sum_lanes(vec x, ptrdiff_t n)
+static void sigmoid_cross_entropy_array(const REAL *z, const REAL *y, REAL *out, ptrdiff_t n)
 {
-    REAL lanes[LANES];
-    double sum = 0;
-    store(lanes, x);
-    for (ptrdiff_t i = 0; i < n; i++) sum += lanes[i];
-    return sum;
-}
-
-/* Sums of a few vectors go to double precision: as exact for large n as for small. */
-static double sigmoid_cross_entropy(const REAL *z, const REAL *y, ptrdiff_t n)
-{
-    enum { BLOCK = 16 * LANES };
-    double total = 0;
     ptrdiff_t i = 0;
-    while (n - i >= LANES) {
-        ptrdiff_t end = n - i < BLOCK ? n - LANES : i + BLOCK - LANES;
-        vec sum = CONSTANT(0);
-        for (; i <= end; i += LANES) sum += cross_entropy_vec(load(z + i), load(y + i));
-        total += sum_lanes(sum, LANES);
-    }
-    return i < n ? total + sum_lanes(cross_entropy_vec(load_part(z + i, n - i), load_part(y + i, n - i)), n - i) : total;
+    for (; i + LANES <= n; i += LANES) store(out + i, cross_entropy_vec(load(z + i), load(y + i)));
+    if (i < n) store_part(out + i, cross_entropy_vec(load_part(z + i, n - i), load_part(y + i, n - i)), n - i);
 }

@@ -3,7 +3,7 @@
    exp: x = n log 2 + r with |r| <= log(2) / 2, e^x = 2^n e^r. The coefficients interpolate (e^r - 1 - r) / r^2 at
    Chebyshev points. log: x = 2^k (1 + f) with 1 + f within [sqrt(1/2), sqrt(2)), and the series of fdlibm in
    s = f / (2 + f) (FreeBSD's e_log.c and e_logf.c: their coefficients). The errors are held by the tests. */
-#define scale NAME(scale)
+#define scale_vec NAME(scale_vec)
 #define polynomial NAME(polynomial)
 #define expm1_reduced NAME(expm1_reduced)
 #define exp_vec NAME(exp_vec)
@@ -76,7 +76,7 @@ INLINE vec polynomial(vec x, const REAL *coefficients, const int count)
 }
 
 /* x 2^n for whole n, in two factors: 2^n alone may overflow or be denormal where the product is neither. */
-INLINE vec scale(vec x, vec n)
+INLINE vec scale_vec(vec x, vec n)
 {
 #if VECTOR_BYTES == 64
     return INTRINSIC(scalef)(x, n);
@@ -103,7 +103,7 @@ INLINE vec exp_vec(vec x)
 {
     vec n, bounded = minimum(CONSTANT(EXP_MAX), maximum(CONSTANT(EXP_MIN), x));
     vec p = expm1_reduced(bounded, &n);
-    return scale(p + CONSTANT(1), n);
+    return scale_vec(p + CONSTANT(1), n);
 }
 
 /* k log 2 + log(1 + f). */
@@ -149,7 +149,7 @@ INLINE vec sigmoid_vec(vec x)
 INLINE vec tanh_vec(vec x)
 {
     vec n, one = CONSTANT(1), a = minimum(CONSTANT(TANH_MAX), as_real(as_bits(x) & ~(INTEGER)SIGN_BIT));
-    vec p = expm1_reduced(a + a, &n), power = scale(one, n);
+    vec p = expm1_reduced(a + a, &n), power = scale_vec(one, n);
     vec e = fused(power, p, power - one);
     return as_real(as_bits(e / (e + CONSTANT(2))) | (as_bits(x) & SIGN_BIT));
 }

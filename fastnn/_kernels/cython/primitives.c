@@ -25,7 +25,7 @@
 #if defined(FASTNN_X86)
 
 #define LEVEL baseline
-#define LEVEL_NAME "x86-64"
+#define LEVEL_NAME "baseline"
 #define VECTOR_BYTES 16
 #include "level.h"
 
@@ -36,7 +36,7 @@
 #pragma GCC target("avx2,fma,bmi,bmi2")
 #endif
 #define LEVEL v3
-#define LEVEL_NAME "x86-64-v3"
+#define LEVEL_NAME "avx2"
 #define VECTOR_BYTES 32
 #include "level.h"
 #if defined(__clang__)
@@ -49,7 +49,7 @@
 #pragma GCC target("avx2,fma,bmi,bmi2,avx512f,avx512dq,avx512bw,avx512vl")
 #endif
 #define LEVEL v4
-#define LEVEL_NAME "x86-64-v4"
+#define LEVEL_NAME "avx512"
 #define VECTOR_BYTES 64
 #include "level.h"
 #if defined(__clang__)
@@ -77,7 +77,7 @@ int fastnn_best_level(void)
 #define LEVEL_NAME "neon"
 #define VECTOR_BYTES 16
 #else
-#define LEVEL_NAME "plain"
+#define LEVEL_NAME "baseline"
 #define VECTOR_BYTES 0
 #endif
 #include "level.h"

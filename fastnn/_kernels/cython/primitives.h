@@ -24,7 +24,7 @@ typedef struct fastnn_step {
     double second;        /* rho of RMSprop, beta2 of Adam */
     double epsilon;
     double weight_decay;  /* AdamW: theta -= rate * weight_decay * theta, before the step */
-    double l2;            /* gradient += l2 * theta; 0 for biases */
+    double scale, l2;     /* gradient = scale * sums + l2 * theta; l2 is 0 for biases */
     double correction1;   /* Adam: 1 - beta1^t */
     double correction2;   /* Adam: 1 - beta2^t */
 } fastnn_step;
@@ -36,8 +36,8 @@ typedef struct fastnn_step {
    multiply: C[i, j] = init + sum_k A[i * a_row + k * a_depth] * B[k * b_depth + j], i < rows, j < cols. Each element is
        one chain of (fused) multiply-adds over k in order, whatever tile computes it.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
-   sigmoid_cross_entropy: sum of max(z, 0) - z y + log(1 + exp(-|z|)), the loss of logits z and targets y.
-   update: one optimizer step of n parameters; m1 and m2 are the rows of the state that the rule has, else NULL.
+   sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
+   update: one optimizer step of n parameters from their gradient's sums; m1 and m2 are the rows of the state that the rule has, else NULL.
    transpose: B[j, i] = A[i, j], i < rows, j < cols. */
 #define FASTNN_DECLARE_PRIMITIVES(name, real)                                                                         \
     typedef struct name {                                                                                             \
@@ -52,8 +52,8 @@ typedef struct fastnn_step {
         void (*multiply_by_derivative)(int activation, real slope, const real *a, real *delta, ptrdiff_t n);          \
         void (*exp_array)(real *z, ptrdiff_t n);                                                                      \
         void (*log_array)(real *z, ptrdiff_t n);                                                                      \
-        double (*sigmoid_cross_entropy)(const real *z, const real *y, ptrdiff_t n);                                   \
-        void (*update)(const fastnn_step *step, const real *gradient, real *theta, real *m1, real *m2, ptrdiff_t n);  \
+        void (*sigmoid_cross_entropy_array)(const real *z, const real *y, real *out, ptrdiff_t n);                    \
+        void (*update)(const fastnn_step *step, const real *sums, real *theta, real *m1, real *m2, ptrdiff_t n);      \
         void (*transpose)(ptrdiff_t rows, ptrdiff_t cols, const real *A, ptrdiff_t lda, real *B, ptrdiff_t ldb);      \
     } name
 

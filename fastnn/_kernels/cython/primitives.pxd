@@ -8,11 +8,15 @@ cdef extern from "primitives.h" nogil:
         FASTNN_STORE
         FASTNN_ADD
         FASTNN_BIAS
+        FASTNN_SGD
+        FASTNN_ADAM
+        FASTNN_ADAMW
 
     ctypedef struct fastnn_step:
         int rule
         int nesterov
         double rate
+        double scale
         double first
         double second
         double epsilon
@@ -34,8 +38,8 @@ cdef extern from "primitives.h" nogil:
                                        Py_ssize_t n) noexcept nogil
         void (*exp_array)(float *z, Py_ssize_t n) noexcept nogil
         void (*log_array)(float *z, Py_ssize_t n) noexcept nogil
-        double (*sigmoid_cross_entropy)(const float *z, const float *y, Py_ssize_t n) noexcept nogil
-        void (*update)(const fastnn_step *step, const float *gradient, float *theta, float *m1, float *m2,
+        void (*sigmoid_cross_entropy_array)(const float *z, const float *y, float *out, Py_ssize_t n) noexcept nogil
+        void (*update)(const fastnn_step *step, const float *sums, float *theta, float *m1, float *m2,
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const float *A, Py_ssize_t lda, float *B,
                           Py_ssize_t ldb) noexcept nogil
@@ -53,8 +57,9 @@ cdef extern from "primitives.h" nogil:
                                        Py_ssize_t n) noexcept nogil
         void (*exp_array)(double *z, Py_ssize_t n) noexcept nogil
         void (*log_array)(double *z, Py_ssize_t n) noexcept nogil
-        double (*sigmoid_cross_entropy)(const double *z, const double *y, Py_ssize_t n) noexcept nogil
-        void (*update)(const fastnn_step *step, const double *gradient, double *theta, double *m1, double *m2,
+        void (*sigmoid_cross_entropy_array)(const double *z, const double *y, double *out,
+                                            Py_ssize_t n) noexcept nogil
+        void (*update)(const fastnn_step *step, const double *sums, double *theta, double *m1, double *m2,
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const double *A, Py_ssize_t lda, double *B,
                           Py_ssize_t ldb) noexcept nogil

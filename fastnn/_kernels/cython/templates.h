@@ -10,5 +10,5 @@
 
 static const TABLE NAME(table) = {
     LEVEL_NAME, LANES, TILE_ROWS, TILE_VECTORS, multiply, activate, multiply_by_derivative, exp_array, log_array,
-    sigmoid_cross_entropy, update, transpose,
+    sigmoid_cross_entropy_array, update, transpose,
 };

@@ -30,12 +30,12 @@ INLINE vec quotient_vec(vec x, vec y) { return x / y; }
 
 /* The hyperparameters of a step, one vec each. */
 typedef struct NAME(constants) {
-    vec rate, first, first_rest, second, second_rest, epsilon, decay, l2, root;
+    vec rate, first, first_rest, second, second_rest, epsilon, decay, scale, l2, root;
 } NAME(constants);
 
 INLINE void step_vec(const int rule, const int nesterov, const NAME(constants) *c, vec g, vec *theta, vec *m1, vec *m2)
 {
-    g = fused(c->l2, *theta, g);
+    g = fused(c->l2, *theta, c->scale * g);
     switch (rule) {
     case FASTNN_RMSPROP: /* m1: the mean square */
         *m1 = fused(c->second, *m1, c->second_rest * (g * g));
@@ -56,14 +56,14 @@ INLINE void step_vec(const int rule, const int nesterov, const NAME(constants) *
 }
 
 INLINE void update_all(const int rule, const int nesterov, const int moments, const NAME(constants) *c,
-                       const REAL *gradient, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
+                       const REAL *sums, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
 {
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         vec t = load(theta + i), m = CONSTANT(0), v = CONSTANT(0);
         if (moments > 0) m = load(m1 + i);
         if (moments > 1) v = load(m2 + i);
-        step_vec(rule, nesterov, c, load(gradient + i), &t, &m, &v);
+        step_vec(rule, nesterov, c, load(sums + i), &t, &m, &v);
         store(theta + i, t);
         if (moments > 0) store(m1 + i, m);
         if (moments > 1) store(m2 + i, v);
@@ -73,14 +73,14 @@ INLINE void update_all(const int rule, const int nesterov, const int moments, co
         vec t = load_part(theta + i, rest), m = CONSTANT(0), v = CONSTANT(0);
         if (moments > 0) m = load_part(m1 + i, rest);
         if (moments > 1) v = load_part(m2 + i, rest);
-        step_vec(rule, nesterov, c, load_part(gradient + i, rest), &t, &m, &v);
+        step_vec(rule, nesterov, c, load_part(sums + i, rest), &t, &m, &v);
         store_part(theta + i, t, rest);
         if (moments > 0) store_part(m1 + i, m, rest);
         if (moments > 1) store_part(m2 + i, v, rest);
     }
 }
 
-static void update(const fastnn_step *step, const REAL *gradient, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
+static void update(const fastnn_step *step, const REAL *sums, REAL *theta, REAL *m1, REAL *m2, ptrdiff_t n)
 {
     const int adam = step->rule == FASTNN_ADAM || step->rule == FASTNN_ADAMW;
     const NAME(constants) c = {
@@ -91,16 +91,17 @@ static void update(const fastnn_step *step, const REAL *gradient, REAL *theta, R
         .second_rest = CONSTANT(1 - step->second),
         .epsilon = CONSTANT(step->epsilon),
         .decay = CONSTANT(1 - step->rate * step->weight_decay),
+        .scale = CONSTANT(step->scale),
         .l2 = CONSTANT(step->l2),
         .root = CONSTANT(adam ? 1 / sqrt(step->correction2) : 1),
     };
     switch (step->rule) {
-    case FASTNN_RMSPROP: update_all(FASTNN_RMSPROP, 0, 1, &c, gradient, theta, m1, m2, n); break;
-    case FASTNN_ADAM: update_all(FASTNN_ADAM, 0, 2, &c, gradient, theta, m1, m2, n); break;
-    case FASTNN_ADAMW: update_all(FASTNN_ADAMW, 0, 2, &c, gradient, theta, m1, m2, n); break;
+    case FASTNN_RMSPROP: update_all(FASTNN_RMSPROP, 0, 1, &c, sums, theta, m1, m2, n); break;
+    case FASTNN_ADAM: update_all(FASTNN_ADAM, 0, 2, &c, sums, theta, m1, m2, n); break;
+    case FASTNN_ADAMW: update_all(FASTNN_ADAMW, 0, 2, &c, sums, theta, m1, m2, n); break;
     default:
-        if (!m1) update_all(FASTNN_SGD, 0, 0, &c, gradient, theta, m1, m2, n);
-        else if (step->nesterov) update_all(FASTNN_SGD, 1, 1, &c, gradient, theta, m1, m2, n);
-        else update_all(FASTNN_SGD, 0, 1, &c, gradient, theta, m1, m2, n);
+        if (!m1) update_all(FASTNN_SGD, 0, 0, &c, sums, theta, m1, m2, n);
+        else if (step->nesterov) update_all(FASTNN_SGD, 1, 1, &c, sums, theta, m1, m2, n);
+        else update_all(FASTNN_SGD, 0, 1, &c, sums, theta, m1, m2, n);
     }
 }

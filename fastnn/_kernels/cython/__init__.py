@@ -1,0 +1,88 @@
+"""The kernels compiled by Cython and C; see ``contract`` for what each one does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+
+# Not `from ... import`, whose error for a module that is not there speaks of a circular import.
+import fastnn._kernels.cython.kernels as kernels
+from fastnn._kernels.compiled import CompiledKernels
+from fastnn._kernels.job import COLUMNS, JOB, Job
+
+kernels.use_level(os.environ.get("FASTNN_SIMD", ""))
+
+
+def _check_job() -> None:
+    """Compare the struct in job.pxi with the one in job.py: names, order and types."""
+    sample = np.array([tuple(range(1, len(JOB) + 1))], JOB)
+    expected = dict(zip(JOB.names or (), sample.item(), strict=True))
+    if list(kernels.fields(sample.ctypes.data).items()) != list(expected.items()) or kernels.columns() != len(COLUMNS):
+        raise ImportError("fastnn's compiled kernels belong to another version of fastnn: build them again")
+
+
+_check_job()
+
+
+@lru_cache
+def _helpers() -> ThreadPoolExecutor:
+    """Return the threads that help the calling one; they begin when first needed and then wait for work."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "fastnn")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a fork copies no threads
+
+
+class _Kernels(CompiledKernels):
+    def lanes(self, itemsize: int) -> int:
+        return int(kernels.lanes(itemsize))
+
+    def run(self, job: Job) -> None:
+        helpers: list[Future[None]] = []
+        try:
+            # No helper is needed: there may be no more threads to be had, or Python is shutting down.
+            with contextlib.suppress(RuntimeError):
+                for thread in range(1, job["threads"]):
+                    helpers.append(_helpers().submit(_work, job, thread))
+            _work(job, 0)
+        finally:
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.result()
+
+
+def _work(job: Job, thread: int) -> None:
+    """Work on a job until it is done; a thread that comes late finds it alive, but closed."""
+    work = kernels.work_float32 if job.parameters.dtype == np.float32 else kernels.work_float64
+    work(job.address, thread)
+
+
+def cache_folder() -> None:
+    """Return None: nothing is compiled at run time."""
+
+
+def simd_level() -> str:
+    """Return the name of the vector instructions in use."""
+    return str(kernels.level())
+
+
+_kernels = _Kernels()
+dense_forward, forward = _kernels.dense_forward, _kernels.forward
+loss, loss_and_gradient = _kernels.loss, _kernels.loss_and_gradient
+sgd_epoch, minibatch_epoch = _kernels.sgd_epoch, _kernels.minibatch_epoch
+
+__all__ = [
+    "cache_folder",
+    "dense_forward",
+    "forward",
+    "loss",
+    "loss_and_gradient",
+    "minibatch_epoch",
+    "sgd_epoch",
+    "simd_level",
+]

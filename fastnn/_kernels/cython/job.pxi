@@ -1,0 +1,36 @@
+# The job: the struct of job.py, field by field in the same order, all of 8 bytes. An address is an int64_t.
+
+cdef struct Job:
+    # the network
+    int64_t layers, table, slopes, loss, n_inputs, n_outputs
+    # the samples
+    int64_t X, labels, targets, order, samples, batch_size, out, losses, gradient
+    # the parameters and the optimizer
+    int64_t parameters, state, n_parameters, rates, rate_stride, step, rule
+    # the workspace
+    int64_t gathered, tiles, tile_size, tile_rows, compact, sums, sums_size, shared, chunks, row_losses, chunk_losses
+    int64_t one
+    # the division of work
+    int64_t threads, task_rows, blocks, block_table, team, training
+    # the step under way
+    int64_t batch_start, batch_rows, tile_start, tile_count
+    # the addresses of compiled functions, which Numba's kernels need
+    int64_t multiply, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
+    double momentum, second, epsilon, weight_decay, nesterov, l2
+    # of the step under way
+    double rate, correction1, correction2, scale
+
+
+# The columns of the layer table.
+cdef enum:
+    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS, COLUMNS
+
+
+def fields(int64_t address):
+    """Return the fields of the job at an address as a dict, in their order."""
+    return (<Job *>address)[0]
+
+
+def columns():
+    """Return how many columns of the layer table the kernels know."""
+    return COLUMNS

@@ -1,0 +1,19 @@
+"""The kernels compiled by Cython, one file each as in the Numba backend; the primitives beneath them are in C."""
+
+from libc.math cimport log
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memmove
+
+from fastnn._kernels.cython.primitives cimport *
+
+ctypedef fused real:
+    float
+    double
+
+include "job.pxi"
+include "memory.pxi"
+include "primitives.pxi"
+include "team.pxi"
+include "layers.pxi"
+include "update.pxi"
+include "training.pxi"

@@ -1,0 +1,207 @@
+# Rows of a tile through the network: gather, forward, output unit and loss, backward; then into the gradient.
+#
+# ``memory`` is a tile: it holds each layer's outputs and deltas, units padded to whole vectors, and a compact copy of the
+# outputs and targets. ``row`` and ``rows`` choose a part of its rows.
+
+cdef enum:  # the codes of contract.py
+    SIGMOID = 1
+    SOFTMAX = 5
+
+cdef enum:
+    SOFTMAX_LOSS
+    SIGMOID_LOSS
+
+
+cdef inline int64_t sample_at(const Job *job, int64_t i) noexcept nogil:
+    """Return the row of the data that is visited as the i-th."""
+    return integers(job.order)[i] if job.order != 0 else i
+
+
+cdef inline real *inputs(const Job *job, const real *like, int64_t thread, int64_t first, int64_t row) noexcept nogil:
+    """Return the pointer to the first layer's inputs for tile row ``row``; sample ``first`` is the tile's row 0."""
+    if job.order == 0:
+        return reals(like, job.X) + (first + row) * job.n_inputs
+    return reals(like, job.gathered) + (thread * job.tile_rows + row) * field(job, 0, WIDTH_IN)
+
+
+cdef inline int64_t input_stride(const Job *job) noexcept nogil:
+    """Return the elements from one row of the first layer's inputs to the next."""
+    return field(job, 0, WIDTH_IN) if job.order != 0 else job.n_inputs
+
+
+cdef void gather(const Job *job, const real *like, real *A, int64_t first, int64_t rows) noexcept nogil:
+    """Copy the rows visited from the first-th on next to each other."""
+    if job.order == 0:
+        return
+    cdef int64_t r, stride = field(job, 0, WIDTH_IN)
+    cdef int64_t *order = integers(job.order)
+    cdef real *X = reals(like, job.X)
+    for r in range(rows):
+        memcpy(A + r * stride, X + order[first + r] * job.n_inputs, job.n_inputs * sizeof(real))
+
+
+cdef inline real *layer_memory(const Job *job, real *memory, int64_t layer, int64_t column, int64_t row) noexcept nogil:
+    """Return the pointer to a layer's outputs or deltas of tile row ``row``."""
+    return memory + field(job, layer, column) + row * field(job, layer, WIDTH_OUT)
+
+
+cdef void forward(const Job *job, real *memory, const real *A, int64_t row, int64_t rows) noexcept nogil:
+    """Compute every layer's outputs; the last layer's are left before the output unit, as Z_L."""
+    cdef int64_t layer, width, stride = input_stride(job)
+    cdef real *Z
+    cdef real *W
+    cdef real *b
+    for layer in range(job.layers):
+        width = field(job, layer, WIDTH_OUT)
+        Z = layer_memory(job, memory, layer, OUTPUTS, row)
+        W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
+        multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FASTNN_BIAS, b)
+        if layer < job.layers - 1:
+            activate(field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width)
+        A, stride = Z, width
+
+
+cdef void softmax(
+    const real *Z, int64_t width, int64_t K, int64_t rows, real *outputs, double *log_sums
+) noexcept nogil:
+    """Write exp(z_k) / sum_j exp(z_j) of each row next to each other, and log sum_j exp(z_j)."""
+    cdef int64_t r, k
+    cdef const real *z
+    cdef real *e
+    cdef real top
+    cdef double total  # one number near 1 and small ones: their sum's logarithm is a small loss
+    for r in range(rows):
+        z = Z + r * width
+        top = z[0]
+        for k in range(1, K):
+            top = z[k] if z[k] > top else top
+        for k in range(K):
+            outputs[r * K + k] = z[k] - top
+        log_sums[r] = top
+    exp_array(outputs, rows * K)
+    for r in range(rows):
+        e = outputs + r * K
+        total = e[0]
+        for k in range(1, K):
+            total += e[k]
+        for k in range(K):
+            e[k] /= <real>total
+        log_sums[r] += log(total)
+
+
+cdef void compact(const real *Z, int64_t width, int64_t K, int64_t rows, real *outputs) noexcept nogil:
+    """Copy the first K of each row of Z next to each other."""
+    cdef int64_t r, k
+    for r in range(rows):
+        for k in range(K):
+            outputs[r * K + k] = Z[r * width + k]
+
+
+cdef void output_units(
+    const Job *job, real *memory, int64_t row, int64_t rows, real *outputs, double *log_sums
+) noexcept nogil:
+    """Write A_L of the rows next to each other, from Z_L."""
+    cdef int64_t last = job.layers - 1
+    cdef int64_t K = job.n_outputs, width = field(job, last, WIDTH_OUT), activation = field(job, last, ACTIVATION)
+    cdef real *Z = layer_memory(job, memory, last, OUTPUTS, row)
+    if activation == SOFTMAX:
+        softmax(Z, width, K, rows, outputs, log_sums)
+    else:
+        compact(Z, width, K, rows, outputs)
+        activate(activation, numbers(job.slopes)[last], outputs, rows * K)
+
+
+cdef void load_targets(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
+    """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
+    cdef int64_t r, k, sample, K = job.n_outputs
+    cdef real *y
+    for r in range(rows):
+        sample, y = sample_at(job, first + r), Y + r * K
+        if job.labels != 0:
+            for k in range(K):
+                y[k] = k == integers(job.labels)[sample]
+        else:
+            for k in range(K):
+                y[k] = reals(Y, job.targets)[sample * K + k]
+
+
+cdef void output_deltas(
+    const Job *job, real *memory, int64_t row, int64_t rows, int64_t first, double *losses
+) noexcept nogil:
+    """Turn Z_L of the rows into delta_L = A_L - Y, and write each row's loss.
+
+    ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
+    """
+    cdef int64_t r, k, label, last = job.layers - 1
+    cdef int64_t K = job.n_outputs, width = field(job, last, WIDTH_OUT), n = job.tile_rows * job.n_outputs
+    cdef real *Z = layer_memory(job, memory, last, OUTPUTS, row)
+    cdef real *outputs = memory + job.compact + row * K
+    cdef real *Y = outputs + n
+    cdef real *entropies = outputs + 2 * n
+    cdef double total
+    if job.loss == SOFTMAX_LOSS:
+        softmax(Z, width, K, rows, outputs, losses)
+        for r in range(rows):
+            label = integers(job.labels)[sample_at(job, first + r)]
+            losses[r] -= Z[r * width + label]
+            outputs[r * K + label] = 0
+            total = 0.0
+            for k in range(r * K, r * K + K):
+                total += outputs[k]
+            outputs[r * K + label] = -total  # a_y - 1 without cancellation
+    else:
+        load_targets(job, Y, first, rows)
+        compact(Z, width, K, rows, outputs)
+        if job.loss == SIGMOID_LOSS:
+            sigmoid_cross_entropy_array(outputs, Y, entropies, rows * K)
+            activate(SIGMOID, 0.0, outputs, rows * K)
+        for r in range(rows):
+            total = 0.0
+            for k in range(r * K, r * K + K):
+                outputs[k] -= Y[k]
+                total += entropies[k] if job.loss == SIGMOID_LOSS else 0.5 * outputs[k] * outputs[k]
+            losses[r] = total
+    for r in range(rows):
+        for k in range(K):
+            Z[r * width + k] = outputs[r * K + k]
+
+
+cdef void backward(const Job *job, real *memory, int64_t row, int64_t rows) noexcept nogil:
+    """Compute the hidden layers' deltas: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
+    cdef int64_t layer, width_in, width_out, depth
+    cdef double slope
+    cdef real *delta_out
+    cdef real *delta_in
+    cdef real *A
+    cdef real *W_T
+    for layer in range(job.layers - 1, 0, -1):
+        width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
+        delta_out = layer_memory(job, memory, layer, DELTAS, row)
+        delta_in = layer_memory(job, memory, layer - 1, DELTAS, row)
+        A = layer_memory(job, memory, layer - 1, OUTPUTS, row)
+        W_T, depth = reals(memory, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
+        multiply(
+            rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, FASTNN_STORE, delta_in
+        )
+        slope = numbers(job.slopes)[layer - 1]
+        multiply_by_derivative(field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in)
+
+
+cdef void add_gradient(
+    const Job *job, real *memory, const real *A, int64_t layer, int64_t begin, int64_t end, int64_t rows, real *sums,
+    int mode,
+) noexcept nogil:
+    """Add A^T delta of a tile to rows begin .. end of a layer's sums; the row after the weights is the biases'.
+
+    ``A`` is the tile's first-layer input; ``mode`` FASTNN_STORE begins a sum.
+    """
+    cdef int64_t n_in = field(job, layer, N_IN), width = field(job, layer, WIDTH_OUT), stride = input_stride(job)
+    cdef real *delta = layer_memory(job, memory, layer, DELTAS, 0)
+    cdef real *C = sums + field(job, layer, SUMS) + begin * width
+    cdef int64_t weights = min(end, n_in) - begin
+    if layer > 0:
+        A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, 0), field(job, layer, WIDTH_IN)
+    multiply(weights, width, rows, A + begin, 1, stride, delta, width, C, width, mode, C)
+    if end > n_in:  # A^T of ones: both strides are 0
+        C += weights * width
+        multiply(1, width, rows, reals(memory, job.one), 0, 0, delta, width, C, width, mode, C)

@@ -1,0 +1,116 @@
+# The C primitives of the SIMD level in use, for both types: primitives.h says what each one computes.
+
+cdef const fastnn_primitives_f32_t *F32
+cdef const fastnn_primitives_f64_t *F64
+
+LEVELS = ("avx512", "avx2", "neon", "baseline")
+
+
+def available_levels():
+    """Return the names of the levels that the host can run, the widest first."""
+    return [fastnn_primitives_f32(level).level.decode() for level in range(fastnn_best_level(), -1, -1)]
+
+
+def use_level(name):
+    """Have the kernels run at a level: an empty name takes the host's widest."""
+    global F32, F64
+    available = available_levels()
+    name = name.strip().lower() or available[0]
+    if name not in available:
+        problem = "is not available on this CPU" if name in LEVELS else "is unknown"
+        raise ValueError(f"FASTNN_SIMD={name} {problem}; choose from: {', '.join(available)}")
+    cdef int level = fastnn_best_level() - available.index(name)
+    F32, F64 = fastnn_primitives_f32(level), fastnn_primitives_f64(level)
+
+
+def level():
+    """Return the name of the level in use."""
+    return F32.level.decode()
+
+
+def lanes(int itemsize):
+    """Return how many numbers of that many bytes a vector holds."""
+    return F32.lanes if itemsize == sizeof(float) else F64.lanes
+
+
+def addresses(int itemsize):
+    """Return the address of each primitive, by name."""
+    if itemsize == sizeof(float):
+        return {
+            "multiply": <size_t>F32.multiply,
+            "activate": <size_t>F32.activate,
+            "multiply_by_derivative": <size_t>F32.multiply_by_derivative,
+            "exp_array": <size_t>F32.exp_array,
+            "log_array": <size_t>F32.log_array,
+            "sigmoid_cross_entropy_array": <size_t>F32.sigmoid_cross_entropy_array,
+            "update": <size_t>F32.update,
+            "transpose": <size_t>F32.transpose,
+        }
+    return {
+        "multiply": <size_t>F64.multiply,
+        "activate": <size_t>F64.activate,
+        "multiply_by_derivative": <size_t>F64.multiply_by_derivative,
+        "exp_array": <size_t>F64.exp_array,
+        "log_array": <size_t>F64.log_array,
+        "sigmoid_cross_entropy_array": <size_t>F64.sigmoid_cross_entropy_array,
+        "update": <size_t>F64.update,
+        "transpose": <size_t>F64.transpose,
+    }
+
+
+cdef inline void multiply(
+    int64_t rows, int64_t cols, int64_t depth, const real *A, int64_t a_row, int64_t a_depth, const real *B,
+    int64_t b_depth, real *C, int64_t c_row, int mode, const real *bias,
+) noexcept nogil:
+    if real is float:
+        F32.multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias)
+    else:
+        F64.multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias)
+
+
+cdef inline void activate(int64_t activation, double slope, real *z, int64_t n) noexcept nogil:
+    if real is float:
+        F32.activate(activation, slope, z, n)
+    else:
+        F64.activate(activation, slope, z, n)
+
+
+cdef inline void multiply_by_derivative(
+    int64_t activation, double slope, const real *a, real *delta, int64_t n
+) noexcept nogil:
+    if real is float:
+        F32.multiply_by_derivative(activation, slope, a, delta, n)
+    else:
+        F64.multiply_by_derivative(activation, slope, a, delta, n)
+
+
+cdef inline void exp_array(real *z, int64_t n) noexcept nogil:
+    if real is float:
+        F32.exp_array(z, n)
+    else:
+        F64.exp_array(z, n)
+
+
+cdef inline void sigmoid_cross_entropy_array(const real *z, const real *y, real *out, int64_t n) noexcept nogil:
+    if real is float:
+        F32.sigmoid_cross_entropy_array(z, y, out, n)
+    else:
+        F64.sigmoid_cross_entropy_array(z, y, out, n)
+
+
+cdef inline void update(
+    const fastnn_step *step, const real *sums, real *theta, real *m1, real *m2, int64_t n
+) noexcept nogil:
+    if real is float:
+        F32.update(step, sums, theta, m1, m2, n)
+    else:
+        F64.update(step, sums, theta, m1, m2, n)
+
+
+cdef inline void transpose(
+    int64_t rows, int64_t cols, const real *A, int64_t lda, real *B, int64_t ldb
+) noexcept nogil:
+    if real is float:
+        F32.transpose(rows, cols, A, lda, B, ldb)
+    else:
+        F64.transpose(rows, cols, A, lda, B, ldb)

@@ -1,0 +1,204 @@
+# The drivers: a leading thread walks through the steps and opens phases, every thread takes tasks from them.
+
+# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk through
+# all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
+cdef enum:
+    PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE
+
+
+cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Return the pointer to a thread's tile."""
+    return reals(like, job.tiles) + thread * job.tile_size
+
+
+cdef void predict_rows(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
+    """Write the outputs of the task's rows."""
+    cdef int64_t first = task * job.tile_rows
+    cdef int64_t rows = min(job.tile_rows, job.samples - first)
+    cdef real *memory = tile_memory(job, like, thread)
+    cdef double *log_sums = numbers(job.row_losses) + thread * job.tile_rows
+    forward(job, memory, inputs(job, like, thread, first, 0), 0, rows)
+    output_units(job, memory, 0, rows, reals(like, job.out) + first * job.n_outputs, log_sums)
+
+
+cdef void pass_rows(
+    const Job *job, const real *like, int64_t thread, int64_t first, int64_t row, int64_t rows, bint train
+) noexcept nogil:
+    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, to train, back."""
+    cdef real *memory = tile_memory(job, like, thread)
+    cdef real *A = inputs(job, like, thread, first, row)
+    gather(job, like, A, first + row, rows)
+    forward(job, memory, A, row, rows)
+    output_deltas(job, memory, row, rows, first + row, numbers(job.row_losses) + thread * job.tile_rows + row)
+    if train:
+        backward(job, memory, row, rows)
+
+
+cdef inline int64_t *block(const Job *job, int64_t task) noexcept nogil:
+    """Return the task's block of the gradient: layer, first row, last row."""
+    return integers(job.block_table) + 3 * task
+
+
+cdef void add_block(const Job *job, const real *like, int64_t task) noexcept nogil:
+    """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
+    cdef int64_t *entry = block(job, task)
+    cdef int64_t layer = entry[0], begin = entry[1], end = entry[2]
+    cdef real *A = inputs(job, like, 0, job.tile_start, 0)
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *sums = reals(like, job.sums)
+    cdef int mode = FASTNN_STORE if job.tile_start == job.batch_start else FASTNN_ADD
+    add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
+    if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
+        finish_block(job, sums, layer, begin, end)
+
+
+cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t chunk, bint train) noexcept nogil:
+    """Take a chunk through the network tile by tile, and to train into its own gradient; write its loss."""
+    cdef int64_t begin = job.batch_start + chunk * job.batch_rows // job.chunks
+    cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
+    cdef int64_t r, layer, rows, first = begin
+    cdef real *memory = tile_memory(job, like, thread)
+    cdef real *sums = reals(like, job.sums) + chunk * job.sums_size
+    cdef double *losses = numbers(job.row_losses) + thread * job.tile_rows
+    cdef double total = 0.0
+    cdef real *A
+    cdef int mode
+    while first < end:
+        rows = min(job.tile_rows, end - first)
+        pass_rows(job, like, thread, first, 0, rows, train)
+        for r in range(rows):
+            total += losses[r]
+        if train:
+            A, mode = inputs(job, like, thread, first, 0), FASTNN_STORE if first == begin else FASTNN_ADD
+            for layer in range(job.layers):
+                add_gradient(job, memory, A, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
+        first += job.tile_rows
+    numbers(job.chunk_losses)[chunk] = total
+
+
+cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t task) noexcept nogil:
+    """Do one task."""
+    cdef int64_t row
+    cdef int64_t *entry
+    if kind == ROWS:
+        row = task * job.task_rows
+        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row), True)
+    elif kind == BLOCK:
+        add_block(job, like, task)
+    elif kind == CHUNK or kind == LOSS:
+        pass_chunk(job, like, thread, task, kind == CHUNK)
+    elif kind == REDUCE:
+        entry = block(job, task)
+        add_chunks(job, reals(like, job.sums), entry[0], entry[1], entry[2])
+        finish_block(job, reals(like, job.sums), entry[0], entry[1], entry[2])
+    else:
+        predict_rows(job, like, thread, task)
+
+
+cdef void run_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
+    """Do all tasks of a phase, with whoever helps; only the leader calls this."""
+    cdef int64_t task
+    if job.threads == 1:
+        for task in range(tasks):
+            run_task(job, like, thread, kind, task)
+        return
+    open_phase(job, kind, tasks)
+    task = claim(job)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job)
+    wait_for_phase(job, tasks)
+
+
+cdef void help(const Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Do tasks of whatever phase is open until the leader closes the team."""
+    cdef int64_t spins = 0, task = claim(job)
+    while task != -2:
+        if task < 0:
+            spins = wait(spins)
+        else:
+            run_task(job, like, thread, word(job, KIND)[0], task)
+            finish_task(job)
+            spins = 0
+        task = claim(job)
+
+
+cdef void begin_step(Job *job, int64_t step) noexcept nogil:
+    """Set the step's samples and its optimizer's numbers."""
+    cdef int64_t *t = integers(job.step)
+    job.batch_start = step * job.batch_size
+    job.batch_rows = min(job.batch_size, job.samples - job.batch_start)
+    job.scale = 1.0 / job.batch_rows
+    if job.training:
+        t[0] += 1
+        job.rate = numbers(job.rates)[step * job.rate_stride]
+        job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
+
+
+cdef double shared_step(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
+    cdef double *losses = numbers(job.row_losses)
+    cdef double total = 0.0
+    cdef int64_t r, first = job.batch_start
+    while first < job.batch_start + job.batch_rows:
+        job.tile_start = first
+        job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
+        run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        for r in range(job.tile_count):
+            total += losses[r]
+        run_phase(job, like, thread, BLOCK, job.blocks)
+        first += job.tile_rows
+    return total
+
+
+cdef double chunked_step(const Job *job, const real *like, int64_t thread, int64_t kind) noexcept nogil:
+    """Go through a batch with a thread for each chunk; return the sum of the losses."""
+    cdef double total = 0.0
+    cdef int64_t chunk
+    run_phase(job, like, thread, kind, job.chunks)
+    for chunk in range(job.chunks):
+        total += numbers(job.chunk_losses)[chunk]
+    if kind == CHUNK:
+        run_phase(job, like, thread, REDUCE, job.blocks)
+    return total
+
+
+cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through all the steps of the job."""
+    cdef int64_t layer, step
+    cdef double total
+    for layer in range(job.layers):
+        refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
+    if job.out != 0:
+        run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
+        return
+    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+        begin_step(job, step)
+        if job.shared:
+            total = shared_step(job, like, thread)
+        else:
+            total = chunked_step(job, like, thread, CHUNK if job.training or job.gradient != 0 else LOSS)
+        numbers(job.losses)[step] = total / job.batch_rows
+
+
+cdef void work(int64_t address, const real *like, int64_t thread) noexcept nogil:
+    """Lead the team if no one does yet, help otherwise."""
+    cdef Job *job = <Job *>address
+    if leads(job):
+        lead(job, like, thread)
+        close(job)
+    else:
+        help(job, like, thread)
+
+
+def work_float32(int64_t address, int64_t thread):
+    """Work on a job of a float32 network until it is done."""
+    with nogil:
+        work(address, <float *>NULL, thread)
+
+
+def work_float64(int64_t address, int64_t thread):
+    """Work on a job of a float64 network until it is done."""
+    with nogil:
+        work(address, <double *>NULL, thread)

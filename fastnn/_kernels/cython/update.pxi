@@ -1,0 +1,89 @@
+# From a block of the gradient's sums to the parameters: the optimizer's step, or the gradient written out.
+#
+# g is the gradient of the mean loss plus l2 theta; the sums are the gradient times the number of samples.
+
+cdef void write_gradient(
+    const real *theta, const real *sums, real *gradient, int64_t n, real scale, real l2
+) noexcept nogil:
+    """Write the gradient of n parameters."""
+    cdef int64_t i
+    for i in range(n):
+        gradient[i] = scale * sums[i] + l2 * theta[i]
+
+
+cdef fastnn_step step_of(const Job *job, bint is_weight) noexcept nogil:
+    """Return the step's numbers as the C primitive takes them; biases are neither penalised nor decayed."""
+    cdef fastnn_step step
+    step.rule, step.nesterov, step.rate, step.scale = job.rule, job.nesterov != 0, job.rate, job.scale
+    step.first, step.second, step.epsilon = job.momentum, job.second, job.epsilon
+    step.l2 = job.l2 if is_weight else 0
+    step.weight_decay = job.weight_decay if is_weight else 0
+    step.correction1, step.correction2 = job.correction1, job.correction2
+    return step
+
+
+cdef void apply(const Job *job, int64_t offset, int64_t n, const real *sums, bint is_weight) noexcept nogil:
+    """Take the step of parameters offset .. offset + n, or write their gradient."""
+    cdef real *theta = reals(sums, job.parameters) + offset
+    cdef real *first = NULL
+    cdef real *second = NULL
+    cdef fastnn_step step
+    if not job.training:
+        write_gradient[real](
+            theta, sums, reals(sums, job.gradient) + offset, n, job.scale, job.l2 if is_weight else 0
+        )
+        return
+    if job.rule != FASTNN_SGD or job.momentum != 0:
+        first = reals(sums, job.state) + offset
+    if job.rule == FASTNN_ADAM or job.rule == FASTNN_ADAMW:
+        second = first + job.n_parameters
+    step = step_of(job, is_weight)
+    update(&step, sums, theta, first, second, n)
+
+
+cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
+    """Bring the padded and the transposed copies of rows begin .. end of a layer's weights up to date."""
+    cdef int64_t i, j, n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT)
+    cdef int64_t width_in = field(job, layer, WIDTH_IN), width_out = field(job, layer, WIDTH_OUT)
+    cdef real *theta = reals(like, job.parameters)
+    cdef real *W = theta + field(job, layer, WEIGHTS)
+    cdef real *b = theta + field(job, layer, BIASES)
+    cdef real *packed = reals(like, field(job, layer, PACKED))
+    cdef real *bias = reals(like, field(job, layer, BIAS))
+    cdef real *transposed = reals(like, field(job, layer, TRANSPOSED))
+    if n_out != width_out:
+        for i in range(begin, min(end, n_in)):
+            for j in range(n_out):
+                packed[i * width_out + j] = W[i * n_out + j]
+        if end > n_in:
+            for j in range(n_out):
+                bias[j] = b[j]
+    if layer > 0:
+        transpose(min(end, n_in) - begin, n_out, W + begin * n_out, n_out, transposed + begin, width_in)
+
+
+cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
+    """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
+    cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
+    cdef int64_t i, last = min(end, n_in)
+    cdef real *G = sums + field(job, layer, SUMS)
+    if n_out != width:  # the sums of a block have served their purpose: without padding they are one step
+        for i in range(begin + 1, last):
+            memmove(G + begin * width + (i - begin) * n_out, G + i * width, n_out * sizeof(real))
+    apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, G + begin * width, True)
+    if end > n_in:
+        apply(job, field(job, layer, BIASES), n_out, G + n_in * width, False)
+    if job.training:
+        refresh(job, sums, layer, begin, end)
+
+
+cdef void add_chunks(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
+    """Add the other chunks' sums to the first chunk's, in order."""
+    cdef int64_t i, chunk, width = field(job, layer, WIDTH_OUT)
+    cdef int64_t start = field(job, layer, SUMS) + begin * width, n = (end - begin) * width
+    cdef real *total = sums + start
+    cdef real *part
+    for chunk in range(1, job.chunks):
+        part = sums + chunk * job.sums_size + start
+        for i in range(n):
+            total[i] += part[i]
