@@ -97,10 +97,10 @@ INLINE void pack(ptrdiff_t vectors, ptrdiff_t depth, const REAL *B, ptrdiff_t b_
             store(packed + (k * vectors + j) * LANES, load(B + k * b_depth + j * LANES));
 }
 
-/* Columns go panel by panel, and the depth in blocks, so that a panel's block of B stays in L1 while all rows pass.
-   From PACK_ROWS rows on it pays to copy the block: its rows, far apart in B, share few cache sets and many pages. */
-#undef DEPTH_BLOCK
-#define DEPTH_BLOCK (32768 / (TILE_VECTORS * VECTOR_BYTES))
+/* Columns go panel by panel, and the depth in blocks, so that a panel's block of B stays in L1 while all rows pass
+   (a panel is at most 256 bytes wide), and so do the columns of A, a cache line for each k, where a_row = 1. From
+   PACK_ROWS rows on it pays to copy the block: its rows, far apart in B, share few cache sets and many pages. */
+#define DEPTH_BLOCK 160
 #define PACK_ROWS 96
 
 static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
