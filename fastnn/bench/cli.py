@@ -1,0 +1,181 @@
+"""The command line of the benchmarks: run, sweep, memory, table, plot, compare, baseline."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastnn.bench.runner import Settings
+
+# The modules that time or load libraries are imported by the commands: `fastnn --help` must stay quick.
+
+LIBRARIES = {
+    "fastnn-numba": "numba",
+    "fastnn-cython": "fastnn._kernels.cython.kernels",
+    "fastnn-numpy": "numpy",
+    "jax": "jax",
+    "torch": "torch",
+    "sklearn": "sklearn",
+}
+DEFAULT = "fastnn-numba,fastnn-cython,jax,torch,sklearn"
+SWEEPS = ("samples", "width", "batch")
+
+
+def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(prog=prog, description="Time fastnn and its peers in turns, on one machine.")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    run = commands.add_parser("run", help="time the table's cells and print the table (the default)")
+    _add_timing(run)
+    run.add_argument("--cells", default="", help="only cells whose name contains this, such as 784-128-10 or SGD")
+    run.add_argument("--scale", type=float, default=1.0, help="fraction of the samples, for a quick run")
+    sweep = commands.add_parser("sweep", help="time a sample against the samples m, the width or the batch size")
+    sweep.add_argument("sweep", choices=SWEEPS)
+    _add_timing(sweep)
+    memory = commands.add_parser("memory", help="measure the peak memory above the data against m (Linux)")
+    _add_timing(memory)
+    for command in (sweep, memory):
+        command.add_argument("--largest", type=float, default=1e7, help="most samples m")
+    table = commands.add_parser("table", help="print the Markdown table of stored results")
+    plot = commands.add_parser("plot", help="draw the plots of stored results")
+    baseline = commands.add_parser("baseline", help="store the ratios of results as the baseline of their SIMD level")
+    for command in (table, plot, baseline):
+        command.add_argument("results", nargs="+", type=Path)
+    plot.add_argument("-o", "--output", type=Path, default=Path("bench/plots"))
+    baseline.add_argument("-o", "--output", type=Path, default=Path("bench/baseline.json"))
+    compare = commands.add_parser("compare", help="fail where the ratios fell below the baseline's")
+    compare.add_argument("results", nargs="+", type=Path, help="runs; the best ratio of several counts")
+    compare.add_argument("baseline", type=Path)
+    compare.add_argument("--tolerance", type=float, default=0.15)
+    return parser
+
+
+def _add_timing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trainers", default=DEFAULT, help=f"of {', '.join(LIBRARIES)}; joined by commas")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each trainer")
+    parser.add_argument("--longest", type=float, default=3.0, help="seconds for an epoch before it is cut short")
+    parser.add_argument("--threads", type=int, default=_cores())
+    parser.add_argument("-o", "--output", type=Path, help="JSON file for the results")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "fastnn bench") -> int:
+    """Run one command; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
+        given.insert(0, "run")
+    options = build_parser(prog).parse_args(given)
+    commands = {
+        "run": _run,
+        "sweep": _sweep,
+        "memory": _memory,
+        "table": _table,
+        "plot": _plot,
+        "baseline": _baseline,
+        "compare": _compare,
+    }
+    return commands[options.command](options)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from fastnn.bench.runner import Settings, log
+
+    names = options.trainers.split(",")
+    if unknown := set(names) - set(LIBRARIES):
+        raise SystemExit(f"unknown trainers: {', '.join(sorted(unknown))}; known: {', '.join(LIBRARIES)}")
+    found = [name for name in names if importlib.util.find_spec(LIBRARIES[name])]
+    if missing := [name for name in names if name not in found]:
+        log(f"not installed, left out: {', '.join(missing)} (pip install fastnn-cpu[bench] has them all)")
+    return Settings(tuple(found), rounds=options.rounds, longest=options.longest, threads=options.threads)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fastnn.bench import cells, results, runner, table
+
+    settings = _settings(options)
+    found = results.new_results(settings)
+    found["scale"] = options.scale
+    wanted = [cell for cell in cells.CELLS if options.cells in cell.key]
+    for cell in wanted:
+        found["cells"].append(runner.run_cell(cell if options.scale == 1 else cell.scaled(options.scale), settings))
+        if options.output:  # after each cell: a long run that is ended keeps what it has
+            results.save(found, options.output)
+    print(table.markdown(found))
+    return int(any("error" in entry for one in found["cells"] for entry in one["trainers"].values()))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from fastnn.bench import cells, results, runner
+
+    settings = replace(_settings(options), check=False)
+    found = results.new_results(settings)
+    chosen = {
+        "samples": lambda: cells.samples_sweep(options.largest),
+        "width": cells.width_sweep,
+        "batch": cells.batch_sweep,
+    }[options.sweep]()
+    records = found["sweeps"][options.sweep] = []
+    for cell in chosen:
+        records.append(runner.run_cell(cell, settings))
+        if options.output:
+            results.save(found, options.output)
+    return 0
+
+
+def _memory(options: argparse.Namespace) -> int:
+    from fastnn.bench import cells, results, runner
+
+    settings = _settings(options)
+    found = results.new_results(settings)
+    chosen = [cell for cell in cells.samples_sweep(options.largest) if cell.batch_size != 1]
+    found["memory"] = runner.run_memory(chosen, settings)
+    if options.output:
+        results.save(found, options.output)
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    from fastnn.bench import results, table
+
+    print(table.markdown(results.merge([results.load(path) for path in options.results])))
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from fastnn.bench import plots, results
+
+    for path in plots.draw_all(results.merge([results.load(path) for path in options.results]), options.output):
+        print(path)
+    return 0
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    from fastnn.bench import results
+
+    runs = [results.load(path) for path in options.results]
+    stored = json.loads(options.output.read_text()) if options.output.exists() else {}
+    stored[runs[0]["machine"]["simd"]] = results.baseline_of(runs)
+    options.output.write_text(json.dumps(stored, indent=1) + "\n")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fastnn.bench import results
+
+    runs = [results.load(path) for path in options.results]
+    report, failures = results.compare(runs, json.loads(options.baseline.read_text()), options.tolerance)
+    print("\n".join(report))
+    if failures:
+        print(f"\nslower than the baseline by more than {options.tolerance:.0%}:", *failures, sep="\n  ")
+    return int(bool(failures))

@@ -1,0 +1,109 @@
+"""The JSON that a run leaves behind, what is read off it, and the comparison with a stored baseline.
+
+Schema 1: ``{"schema", "created", "machine", "versions", "settings", "cells": [...], "sweeps": {name: [...]},
+"memory": [...]}``; a cell or a sweep's entry is what ``runner.run_cell`` returns, times in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastnn.bench.machine import describe_machine, describe_versions
+from fastnn.bench.runner import Settings, best, best_peer
+
+SCHEMA = 1
+OURS = ("fastnn-numba", "fastnn-cython")
+Record = dict[str, Any]
+
+
+def new_results(settings: Settings) -> Record:
+    """Return results without measurements."""
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "settings": asdict(settings),
+        "cells": [],
+        "sweeps": {},
+        "memory": [],
+    }
+
+
+def save(results: Record, path: Path) -> None:
+    """Write results as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def load(path: Path) -> Record:
+    """Read results, refusing those of another schema."""
+    results: Record = json.loads(path.read_text())
+    if results.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: these are not benchmark results of schema {SCHEMA}")
+    return results
+
+
+def merge(runs: Sequence[Record]) -> Record:
+    """Join the cells, sweeps and memory of several runs; the machine and the versions are the first run's."""
+    merged = {**runs[0], "cells": [], "sweeps": {}, "memory": []}
+    for run in runs:
+        merged["cells"] += run["cells"]
+        merged["sweeps"] |= run["sweeps"]
+        merged["memory"] += run["memory"]
+    return merged
+
+
+def seconds(record: Record, name: str | None) -> float | None:
+    """Return a trainer's time a sample; None where it did not run."""
+    found: float | None = record["trainers"].get(name, {}).get("seconds_per_sample")
+    return found
+
+
+def ratio(record: Record, ours: str | None = None, peer: str | None = None) -> float | None:
+    """Return how many times faster fastnn is than a peer: by default its faster backend than the best peer."""
+    mine = seconds(record, ours or best(record["trainers"], OURS))
+    theirs = seconds(record, peer or best_peer(record["trainers"]))
+    return theirs / mine if mine and theirs else None
+
+
+def peak(results: Record) -> float:
+    """Return the highest peak measured in the run, on all its threads, in FLOP/s."""
+    records = [*results["cells"], *(one for sweep in results["sweeps"].values() for one in sweep)]
+    return max((float(flops) for one in records for flops in one["peak_flops"].values()), default=float("nan"))
+
+
+def baseline_of(runs: Sequence[Record]) -> Record:
+    """Return the ratios to keep: for each cell and backend the highest one of several runs of one machine."""
+    ratios: dict[str, dict[str, float]] = {}
+    for record in (record for run in runs for record in run["cells"]):
+        kept = ratios.setdefault(record["cell"]["key"], {})
+        for name in OURS:
+            if found := ratio(record, name):
+                kept[name] = round(max(found, kept.get(name, 0.0)), 3)
+    return {"machine": runs[0]["machine"], "versions": runs[0]["versions"], "ratios": ratios}
+
+
+def compare(runs: Sequence[Record], baseline: Record, tolerance: float) -> tuple[list[str], list[str]]:
+    """Compare the best ratios of the runs with the baseline of the same SIMD level; return the report and failures.
+
+    A cell that the baseline has and the runs lack is a failure: a benchmark that breaks must not pass.
+    """
+    level = runs[0]["machine"]["simd"]
+    if level not in baseline:
+        return [f"no baseline for {level}: nothing to compare"], [f"no baseline for {level}"]
+    found = baseline_of(runs)["ratios"]
+    report, failures = [], []
+    for key, expected in baseline[level]["ratios"].items():
+        for name, before in expected.items():
+            now = found.get(key, {}).get(name, 0.0)
+            line = f"{key}, {name}: {before:.2f} -> {now:.2f} ({now / before - 1:+.0%})"
+            report.append(line)
+            if now < before * (1 - tolerance):
+                failures.append(line)
+    return report, failures
