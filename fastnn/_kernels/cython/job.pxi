@@ -14,8 +14,10 @@ cdef struct Job:
     int64_t threads, task_rows, blocks, block_table, team, training
     # the step under way
     int64_t batch_start, batch_rows, tile_start, tile_count
+    # per-sample descent
+    int64_t per_sample, gram, block_rates, scratch, scratch_size, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
-    int64_t multiply, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
+    int64_t multiply, dots, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2
     # of the step under way
     double rate, correction1, correction2, scale
@@ -23,7 +25,8 @@ cdef struct Job:
 
 # The columns of the layer table.
 cdef enum:
-    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS, COLUMNS
+    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS,
+    DEFERRED, COLUMNS
 
 
 def fields(int64_t address):

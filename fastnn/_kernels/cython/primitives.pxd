@@ -33,6 +33,8 @@ cdef extern from "primitives.h" nogil:
         void (*multiply)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, const float *A, Py_ssize_t a_row,
                          Py_ssize_t a_depth, const float *B, Py_ssize_t b_depth, float *C, Py_ssize_t c_row, int mode,
                          const float *bias) noexcept nogil
+        void (*dots)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
+                     float *out) noexcept nogil
         void (*activate)(int activation, float slope, float *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, float slope, const float *a, float *delta,
                                        Py_ssize_t n) noexcept nogil
@@ -52,6 +54,8 @@ cdef extern from "primitives.h" nogil:
         void (*multiply)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, const double *A, Py_ssize_t a_row,
                          Py_ssize_t a_depth, const double *B, Py_ssize_t b_depth, double *C, Py_ssize_t c_row, int mode,
                          const double *bias) noexcept nogil
+        void (*dots)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
+                     double *out) noexcept nogil
         void (*activate)(int activation, double slope, double *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, double slope, const double *a, double *delta,
                                        Py_ssize_t n) noexcept nogil

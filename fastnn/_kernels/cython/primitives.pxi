@@ -38,6 +38,7 @@ def addresses(int itemsize):
     if itemsize == sizeof(float):
         return {
             "multiply": <size_t>F32.multiply,
+            "dots": <size_t>F32.dots,
             "activate": <size_t>F32.activate,
             "multiply_by_derivative": <size_t>F32.multiply_by_derivative,
             "exp_array": <size_t>F32.exp_array,
@@ -48,6 +49,7 @@ def addresses(int itemsize):
         }
     return {
         "multiply": <size_t>F64.multiply,
+        "dots": <size_t>F64.dots,
         "activate": <size_t>F64.activate,
         "multiply_by_derivative": <size_t>F64.multiply_by_derivative,
         "exp_array": <size_t>F64.exp_array,
@@ -66,6 +68,15 @@ cdef inline void multiply(
         F32.multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias)
     else:
         F64.multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias)
+
+
+cdef inline void dots(
+    int64_t rows, int64_t n, const real *M, int64_t m_row, const real *v, real *out
+) noexcept nogil:
+    if real is float:
+        F32.dots(rows, n, M, m_row, v, out)
+    else:
+        F64.dots(rows, n, M, m_row, v, out)
 
 
 cdef inline void activate(int64_t activation, double slope, real *z, int64_t n) noexcept nogil:

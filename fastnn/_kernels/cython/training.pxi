@@ -2,8 +2,9 @@
 
 # The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk through
 # all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
+# Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
 cdef enum:
-    PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE
+    PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE, PROJECT, PREPARE, APPLY
 
 
 cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -91,8 +92,24 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         entry = block(job, task)
         add_chunks(job, reals(like, job.sums), entry[0], entry[1], entry[2])
         finish_block(job, reals(like, job.sums), entry[0], entry[1], entry[2])
+    elif kind == PROJECT:
+        project_panel(job, like, task)
+    elif kind == PREPARE:
+        prepare(job, like)
+    elif kind == APPLY:
+        add_updates(job, like, task)
     else:
         predict_rows(job, like, thread, task)
+
+
+cdef void end_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
+    """Do what tasks are left of the open phase, and wait for those under way."""
+    cdef int64_t task = claim(job)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job)
+    wait_for_phase(job, tasks)
 
 
 cdef void run_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
@@ -103,12 +120,7 @@ cdef void run_phase(const Job *job, const real *like, int64_t thread, int64_t ki
             run_task(job, like, thread, kind, task)
         return
     open_phase(job, kind, tasks)
-    task = claim(job)
-    while task >= 0:
-        run_task(job, like, thread, kind, task)
-        finish_task(job)
-        task = claim(job)
-    wait_for_phase(job, tasks)
+    end_phase(job, like, thread, kind, tasks)
 
 
 cdef void help(const Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -164,12 +176,43 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread, int64
     return total
 
 
+cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Take one step for each sample of a block, while another thread prepares the next block."""
+    if field(job, 0, DEFERRED):
+        run_phase(job, like, thread, PROJECT, (field(job, 0, WIDTH_OUT) + PANEL - 1) // PANEL)
+    if job.threads > 1:
+        open_phase(job, PREPARE, 1)
+        job.scale = walk(job, like)
+        end_phase(job, like, thread, PREPARE, 1)
+    else:
+        job.scale = walk(job, like)
+        prepare(job, like)
+    scale_deltas(job, like)
+    run_phase(job, like, thread, APPLY, job.blocks)
+
+
+cdef void lead_samples(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through the samples in blocks, one step for each sample."""
+    job.next_start, job.next_count, job.parity = 0, min(job.tile_rows, job.samples), 1
+    prepare(job, like)
+    while job.next_count > 0:
+        job.tile_start, job.tile_count, job.parity = job.next_start, job.next_count, 1 - job.parity
+        job.next_start += job.tile_count
+        job.next_count = min(job.tile_rows, job.samples - job.next_start)
+        sample_block(job, like, thread)
+    integers(job.step)[0] += job.samples
+    store_weights(job, like)
+
+
 cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through all the steps of the job."""
     cdef int64_t layer, step
     cdef double total
     for layer in range(job.layers):
         refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
+    if job.per_sample:
+        lead_samples(job, like, thread)
+        return
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return

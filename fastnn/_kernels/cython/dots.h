@@ -1,0 +1,40 @@
+/* Dot products of the rows of a matrix with one vector: what a single sample needs of transposed weights. */
+#define sum_lanes NAME(sum_lanes)
+#define dots_of NAME(dots_of)
+#define dots NAME(dots)
+
+/* The sum of the lanes, added as a tree. */
+INLINE REAL sum_lanes(vec x)
+{
+#if VECTOR_BYTES == 64
+    return INTRINSIC(reduce_add)(x);
+#else
+    REAL lanes[LANES];
+    store(lanes, x);
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
+        UNROLL for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    }
+    return lanes[0];
+#endif
+}
+
+INLINE void dots_of(const int R, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
+{
+    vec sums[8];
+    UNROLL for (int r = 0; r < R; r++) sums[r] = CONSTANT(0);
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        vec factor = load(v + j);
+        UNROLL for (int r = 0; r < R; r++) sums[r] = fused(load(M + r * m_row + j), factor, sums[r]);
+    }
+    UNROLL for (int r = 0; r < R; r++) out[r] = sum_lanes(sums[r]);
+}
+
+/* Eight rows at a time: as many chains of multiply-adds hide their latency. */
+static void dots(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
+{
+    ptrdiff_t r = 0;
+    for (; rows - r >= 8; r += 8) dots_of(8, n, M + r * m_row, m_row, v, out + r);
+    for (; rows - r >= 4; r += 4) dots_of(4, n, M + r * m_row, m_row, v, out + r);
+    for (; rows - r >= 2; r += 2) dots_of(2, n, M + r * m_row, m_row, v, out + r);
+    for (; rows > r; r++) dots_of(1, n, M + r * m_row, m_row, v, out + r);
+}
