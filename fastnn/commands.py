@@ -171,21 +171,10 @@ def _names(y: Values) -> Values:
 
 
 def _save(net: Network, path: Path, classes: list[str]) -> None:
-    net.save(path)
-    if classes:
-        from safetensors import safe_open
-        from safetensors.numpy import save as to_bytes
-
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() | {"classes": json.dumps(classes)}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        saving._write_atomically(path, to_bytes(tensors, metadata))
+    saving.save(net, path, {"classes": json.dumps(classes)})
 
 
 def _load(path: Path) -> tuple[Network, list[str]]:
-    from safetensors import safe_open
-
     net = saving.load(path)
-    with safe_open(path, framework="numpy") as file:
-        classes: list[str] = json.loads(file.metadata().get("classes", "[]"))
+    classes: list[str] = json.loads(saving.read_metadata(path).get("classes", "[]"))
     return net, classes

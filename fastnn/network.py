@@ -182,6 +182,8 @@ class Network:
         DivergenceError
             If the loss or a parameter is no longer finite; the last finite epoch's parameters are kept.
         """
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
         found = find_optimizer(optimizer, learning_rate)
         data = self._data(X, y, check_finite)
         m = len(data.X)
@@ -207,7 +209,9 @@ class Network:
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype."""
-        samples = as_samples(X, self.sizes[0], self.dtype)
+        return self._outputs(as_samples(X, self.sizes[0], self.dtype))
+
+    def _outputs(self, samples: Array) -> Array:
         out = np.empty((len(samples), self.sizes[-1]), self.dtype)
         _kernels.kernels().forward(self._model, self.parameters, samples, out)
         return out
@@ -238,7 +242,7 @@ class Network:
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs.
         """
         data = self._data(X, y)
-        return self._score(self.forward(data.X), data)
+        return self._score(self._outputs(data.X), data)
 
     def loss(self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0) -> float:
         """Return the cost J on (X, y), with the penalty l2 / (2 m) sum W^2."""
@@ -303,7 +307,7 @@ class Network:
 
     def _validate(self, data: Data, history: History) -> None:
         history.validation_loss.append(float(_kernels.kernels().loss(self._model, self.parameters, data, 0.0)))
-        history.validation_score.append(self._score(self.forward(data.X), data))
+        history.validation_score.append(self._score(self._outputs(data.X), data))
 
     def _decide(self, outputs: Array) -> npt.NDArray[Any]:
         if self._loss.classifies and self.sizes[-1] > 1 and self._trained_on_labels:
@@ -335,6 +339,8 @@ def _check_activations(
 ) -> tuple[Activation, ...]:
     if isinstance(activation, str | Activation):
         return (find_activation(activation),) * hidden
+    if not isinstance(activation, Sequence):
+        raise TypeError(f"activation must be one name, or one for each of {hidden} hidden layers; got {activation!r}")
     found = tuple(find_activation(a) for a in activation)
     if len(found) != hidden:
         raise ValueError(f"activation must be one name, or one for each of {hidden} hidden layers; got {len(found)}")

@@ -6,9 +6,10 @@ the architecture, the optimizer and the random generator, so that training conti
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
+import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from fastnn.optimizers import OPTIMIZERS
 FORMAT = 1
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> None:
+def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
     """Write a network to a file, whole or not at all: a temporary file, flushed to the disk, takes the name last.
 
     Parameters
@@ -31,6 +32,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         Its parameters, architecture, optimizer with state, and random generator are kept.
     path : path
         Replaced if it exists.
+    metadata : dict of str, optional
+        Texts to keep beside the network; ``read_metadata`` returns them.
 
     Raises
     ------
@@ -42,7 +45,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save as to_bytes
 
     tensors = {"parameters": network.parameters, "optimizer_state": network._state}
-    content = to_bytes(tensors, metadata={"fastnn": json.dumps(_describe(network))})
+    about = json.dumps(_describe(network), default=_as_list)
+    content = to_bytes(tensors, metadata={**(metadata or {}), "fastnn": about, "sha256": _digest(about, tensors)})
     _write_atomically(Path(path), content)
 
 
@@ -68,9 +72,34 @@ def load(path: str | os.PathLike[str]) -> Network:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         if "fastnn" not in metadata:
             raise ValueError("its metadata have no entry 'fastnn'")
+        if metadata.get("sha256") != _digest(metadata["fastnn"], tensors):
+            raise ValueError("its contents do not match their checksum")
         return _rebuild(json.loads(metadata["fastnn"]), tensors)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not a whole fastnn network: {error}") from error
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the texts that were saved beside a network."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        texts: dict[str, str] = dict(file.metadata() or {})
+    return {key: text for key, text in texts.items() if key not in ("fastnn", "sha256")}
+
+
+def _digest(about: str, tensors: dict[str, np.ndarray[Any, Any]]) -> str:
+    """Return the SHA-256 of the description and the arrays, so that damage anywhere is found."""
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
+    """Return an array in the state of a random generator as JSON takes it."""
+    return list(array.tolist())
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -112,21 +141,28 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
     kinds: dict[str, Any] = {
-        kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64)
+        kind.__name__: kind
+        for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
     }
     bit_generator = kinds[state["bit_generator"]]()
-    bit_generator.state = state
+    arrays = {
+        key: np.array(value, dtype=bit_generator.state["state"][key].dtype)
+        for key, value in state["state"].items()
+        if isinstance(value, list)
+    }
+    buffer = {"buffer": np.array(state["buffer"], dtype=np.uint64)} if "buffer" in state else {}
+    bit_generator.state = state | buffer | {"state": state["state"] | arrays}
     return np.random.Generator(bit_generator)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # with the mode of any new file, which mkstemp would not give
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

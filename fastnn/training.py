@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +17,8 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels import contract, reference
-from fastnn._kernels.contract import Array, Data, Integers
+from fastnn._kernels.contract import Data, Integers
+from fastnn.data import all_finite
 from fastnn.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -128,22 +133,22 @@ def _epoch(network: Network, data: Data, plan: Plan, history: History, bar: Any)
     before = network._snapshot()
     penalty = reference.penalty(network._model, network.parameters, plan.l2 / m) if plan.l2 else 0.0
     steps = []
-    with np.errstate(all="ignore"):  # an overflow is found by _is_finite below, and named with its epoch
-        for part, order in _calls(network, data, plan):
-            steps.append(_run(network, part, order, plan))
-            if bar:
-                bar.update(len(order) or len(part.X))
+    try:
+        with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
+            for part, order in _calls(network, data, plan):
+                with _interrupt_deferred():
+                    steps.append(_run(network, part, order, plan))
+                if bar:
+                    bar.update(len(order) or len(part.X))
+    except KeyboardInterrupt:
+        if not all_finite(network.parameters):
+            network._restore(before)
+        raise
     batch_loss = np.concatenate(steps)
     loss = _mean_over_samples(batch_loss, m, plan.batch_size) + penalty
-    if not _is_finite(loss, network.parameters):
+    if not math.isfinite(loss) or not all_finite(network.parameters):
         network._restore(before)
-        epoch = history.epochs + 1
-        raise DivergenceError(
-            f"the training diverged in epoch {epoch}: the loss became {loss} with learning rate "
-            f"{plan.optimizer.learning_rate:g}; the network holds its parameters from before that epoch. "
-            "A smaller learning rate or standardised inputs may help.",
-            history,
-        )
+        raise DivergenceError(_explain_divergence(loss, history.epochs + 1, plan), history)
     history.loss.append(loss)
     history.seconds.append(time.perf_counter() - began)
     if plan.keep_batch_loss:
@@ -198,8 +203,29 @@ def _mean_over_samples(batch_loss: npt.NDArray[np.float64], m: int, batch_size: 
     return float((batch_loss[:-1].sum() * batch_size + batch_loss[-1] * last) / m)
 
 
-def _is_finite(loss: float, parameters: Array) -> bool:
-    return math.isfinite(loss) and bool(np.isfinite(parameters).all())
+def _explain_divergence(loss: float, epoch: int, plan: Plan) -> str:
+    what = "a parameter is no longer finite" if math.isfinite(loss) else f"the loss became {loss}"
+    return (
+        f"the training diverged in epoch {epoch}: {what} with learning rate {plan.optimizer.learning_rate:g}; the "
+        "network holds its parameters from before that epoch. A smaller learning rate or standardised inputs may help."
+    )
+
+
+@contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Let an interrupt from the keyboard wait for the end of a kernel call, where no step is half taken."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    pending: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pending:
+        handler(*pending[0])
 
 
 def _progress_bar(samples: int) -> Any:

@@ -54,7 +54,16 @@ def get_backend() -> str:
     check_choice("FASTNN_BACKEND", name, ["auto", *_MODULES])
     if name != "auto":
         return name
-    return next(name for name in _MODULES if importlib.util.find_spec(_NEEDS[name]) is not None)
+    return next(name for name in _MODULES if _is_installed(_NEEDS[name]))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError as error:  # the package around the compiled module imports it
+        if error.name != module:
+            raise
+        return False
 
 
 def kernels() -> ModuleType:

@@ -33,7 +33,7 @@ INTEGERS = (
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "sums", "sums_size", "shared", "chunks", "row_losses",
     "chunk_losses", "one",
     # the division of work: threads, rows of a task, the blocks of the gradient (layer, first row, last row)
-    "threads", "task_rows", "blocks", "block_table", "team", "training",
+    "threads", "task_rows", "blocks", "block_table", "team", "training", "backward",
     # the step under way, written by the leading thread
     "batch_start", "batch_rows", "tile_start", "tile_count",
     # per-sample descent: its blocks' Gram matrices and rates, vectors for a sample, the block under way and the next
@@ -116,6 +116,7 @@ class Job:
         self._samples(data, batch_size, order, losses, out, gradient)
         self.set(l2=l2, per_sample=per_sample)
         self._optimizer(optimizer)
+        self.set(backward=bool(self["training"] or self["gradient"]))
         if per_sample:
             self._divide_samples()
         else:
@@ -221,9 +222,8 @@ class Job:
         operations = 6 * int((self._column("n_in") * self._column("width_out")).sum())
         rows = TILE_BYTES // (elements * self._itemsize)
         rows = max(MIN_TILE_ROWS, min(MAX_TILE_ROWS, rows // BLOCK_ROWS * BLOCK_ROWS))
-        backward = self["training"] or self["gradient"]
         gradient_bytes = int((self._column("n_in") * self._column("width_out")).sum()) * self._itemsize
-        shared = backward and (gradient_bytes > MAX_CHUNK_BYTES or batch <= rows)
+        shared = self["backward"] and (gradient_bytes > MAX_CHUNK_BYTES or batch <= rows)
         if shared:  # all threads share a tile, and one gradient: longer tiles pass it less often
             rows = min(MAX_TILE_ROWS, batch)
         chunks = 1 if shared else min(MAX_CHUNKS, -(-batch // rows))
@@ -256,7 +256,7 @@ class Job:
             compact=end,
             tiles=self._allocate(tiles * tile_size),
             sums_size=sums_size,
-            sums=self._allocate(self["chunks"] * sums_size if self["training"] or self["gradient"] else 0),
+            sums=self._allocate(self["chunks"] * sums_size if self["backward"] else 0),
             row_losses=self._allocate_numbers(tiles * rows),
             chunk_losses=self._allocate_numbers(self["chunks"]),
             team=self._allocate_numbers(4 * CACHE_LINE // 8),

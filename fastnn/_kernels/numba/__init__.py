@@ -6,7 +6,6 @@ import os
 import threading
 
 import numba
-import numpy as np
 from numba.core import config
 
 from fastnn._kernels.compiled import CompiledKernels
@@ -37,15 +36,16 @@ class _Kernels(CompiledKernels):
 
         Not every threading layer of Numba serves two callers at once, and OpenMP's does not survive a fork.
         """
-        threads, dtype = job["threads"], np.empty(1, job.parameters.dtype)
-        job.set(**training.addresses(numba.from_dtype(dtype.dtype)))
+        threads = job["threads"]
+        addresses, work = training.compiled(job.parameters.dtype)
+        job.set(**addresses)
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
-            training.run_alone(job.address, dtype)
+            work.ctypes(job.address, None, 0)  # nothing is read from the second argument: its type tells the dtype
             return
         before = numba.get_num_threads()
         try:
             numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-            training.run(job.address, threads, dtype)
+            training.run(work.address, job.address, threads)
         finally:
             numba.set_num_threads(before)
             _threads_in_use.release()

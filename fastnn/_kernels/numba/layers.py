@@ -18,6 +18,7 @@ from fastnn._kernels.numba.memory import (
     N_OUT,
     OUTPUTS,
     PACKED,
+    START,
     SUMS,
     TRANSPOSED,
     WIDTH_IN,
@@ -206,8 +207,8 @@ def add_gradient(job, memory, A, layer, begin, end, rows, sums, mode):
     n_in, width = field(job, layer, N_IN), field(job, layer, WIDTH_OUT)
     stride = input_stride(job)
     if layer > 0:
-        A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, 0), field(job, layer, WIDTH_IN)
-    delta = layer_memory(job, memory, layer, DELTAS, 0)
+        A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, START), field(job, layer, WIDTH_IN)
+    delta = layer_memory(job, memory, layer, DELTAS, START)
     C = advance(sums, field(job, layer, SUMS) + begin * width)
     weights = min(end, n_in) - begin
     call(job.multiply, (weights, width, rows, advance(A, begin), 1, stride, delta, width, C, width, mode, C))

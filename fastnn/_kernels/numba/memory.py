@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models
@@ -13,9 +14,12 @@ from numba.extending import intrinsic
 from fastnn._kernels.job import COLUMNS, INTEGERS, JOB, NUMBERS
 from fastnn._kernels.numba.simd import INT64, require_pointer
 
+# Numbers of a type: Numba compiles a function anew for each plain number that it is called with.
 (
-    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS, DEFERRED
-) = range(len(COLUMNS))  # fmt: skip
+    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS,
+    DEFERRED,
+) = map(np.int64, range(len(COLUMNS)))  # fmt: skip
+START, ONE = np.int64(0), np.int64(1)  # the first row of a tile; one row or task
 
 
 class JobType(types.Type):

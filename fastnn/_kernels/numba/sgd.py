@@ -25,8 +25,10 @@ from fastnn._kernels.numba.memory import (
     DELTAS,
     N_IN,
     N_OUT,
+    ONE,
     OUTPUTS,
     PACKED,
+    START,
     TRANSPOSED,
     WEIGHTS,
     WIDTH_IN,
@@ -80,7 +82,7 @@ def project_panel(job, like, task):
     """Compute X W of the block for a panel of the first layer's columns."""
     width, stride = field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
     begin = task * PANEL
-    Z = advance(layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, 0), begin)
+    Z = advance(layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, START), begin)
     W = advance(reals(like, field(job, 0, PACKED)), begin)
     X, cols = block_inputs(job, like, job.parity), min(PANEL, width - begin)
     call(job.multiply, (job.tile_count, cols, field(job, 0, N_IN), X, stride, 1, W, width, Z, width, ASSIGN, Z))
@@ -101,7 +103,7 @@ def walk_forward(job, like, t, scale):
     memory = reals(like, job.tiles)
     for layer in range(job.layers):
         width = field(job, layer, WIDTH_OUT)
-        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, 0)
+        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, START)
         if layer == 0:
             if field(job, 0, DEFERRED):
                 correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, z)
@@ -111,7 +113,7 @@ def walk_forward(job, like, t, scale):
                 call(job.multiply, (1, width, field(job, 0, N_IN), x, 0, 1, W, width, z, width, ASSIGN, z))
         else:
             width_in = field(job, layer, WIDTH_IN)
-            A = layer_memory(job, memory, layer - 1, OUTPUTS, 0)
+            A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
             a, V = advance(A, t * width_in), reals(like, field(job, layer, TRANSPOSED))
             call(job.dots, (field(job, layer, N_OUT), width_in, V, width_in, a, z))
             if field(job, layer, DEFERRED):
@@ -133,7 +135,7 @@ def walk_backward(job, like, t, scale):
     memory = reals(like, job.tiles)
     for layer in range(job.layers - 1, 0, -1):
         width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, 0), layer_memory(job, memory, layer, DELTAS, 0)
+        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
         delta, below = advance(D, t * width), layer_memory(job, memory, layer - 1, DELTAS, t)
         V, n_out = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
         call(job.multiply, (1, width_in, n_out, delta, 0, 1, V, width_in, below, width_in, ASSIGN, below))
@@ -179,7 +181,7 @@ def walk(job, like):
         step = job.tile_start + t
         rate = numbers(job.rates)[step * job.rate_stride]
         walk_forward(job, like, t, scale)
-        output_deltas(job, memory, t, 1, step, advance(numbers(job.losses), step))
+        output_deltas(job, memory, t, ONE, step, advance(numbers(job.losses), step))
         walk_backward(job, like, t, scale)
         scale *= 1 - rate * job.l2
         numbers(job.block_rates)[t] = rate / scale
@@ -194,12 +196,12 @@ def add_updates(job, like, task):
     layer, begin, end = entry[0], entry[1], entry[2]
     memory, scale = reals(like, job.tiles), real(like, job.scale)
     width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-    D = layer_memory(job, memory, layer, DELTAS, 0)
+    D = layer_memory(job, memory, layer, DELTAS, START)
     if layer == 0:
         A, a_row, B, columns = block_inputs(job, like, job.parity), width_in, D, width
         M = advance(reals(like, field(job, 0, PACKED)), begin * width)
     else:
-        A, a_row, B, columns = D, width, layer_memory(job, memory, layer - 1, OUTPUTS, 0), width_in
+        A, a_row, B, columns = D, width, layer_memory(job, memory, layer - 1, OUTPUTS, START), width_in
         M = advance(reals(like, field(job, layer, TRANSPOSED)), begin * width_in)
     if field(job, layer, DEFERRED):
         call(

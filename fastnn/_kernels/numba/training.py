@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 from numba import prange
 from numba.core import types
+from numba.np.numpy_support import from_dtype
 
 from fastnn._kernels.numba import primitives
 from fastnn._kernels.numba.cache import kernel
@@ -18,10 +20,22 @@ from fastnn._kernels.numba.layers import (
     output_deltas,
     output_units,
 )
-from fastnn._kernels.numba.memory import DEFERRED, N_IN, WIDTH_OUT, call, field, integers, job_at, numbers, reals
+from fastnn._kernels.numba.memory import (
+    DEFERRED,
+    N_IN,
+    ONE,
+    START,
+    WIDTH_OUT,
+    call,
+    field,
+    integers,
+    job_at,
+    numbers,
+    reals,
+)
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.sgd import PANEL, add_updates, prepare, project_panel, scale_deltas, store_weights, walk
-from fastnn._kernels.numba.simd import advance, pointer
+from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.team import (
     KIND,
     claim,
@@ -37,7 +51,8 @@ from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
 # The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk
 # through all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
 # Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
-PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE, PROJECT, PREPARE, APPLY = range(9)
+PREDICT, ROWS, BLOCK, CHUNK, REDUCE, PROJECT, PREPARE, APPLY = map(np.int64, range(8))
+SHARED = np.int64(0)  # the thread whose tile all share
 
 
 @kernel
@@ -52,20 +67,20 @@ def predict_rows(job, like, thread, task):
     first = task * job.tile_rows
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
-    forward(job, memory, inputs(job, like, thread, first, 0), 0, rows)
+    forward(job, memory, inputs(job, like, thread, first, START), START, rows)
     log_sums = advance(numbers(job.row_losses), thread * job.tile_rows)
-    output_units(job, memory, 0, rows, advance(reals(like, job.out), first * job.n_outputs), log_sums)
+    output_units(job, memory, START, rows, advance(reals(like, job.out), first * job.n_outputs), log_sums)
 
 
 @kernel
-def pass_rows(job, like, thread, first, row, rows, train):
-    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, to train, back."""
+def pass_rows(job, like, thread, first, row, rows):
+    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, for a gradient, back."""
     memory = tile_memory(job, like, thread)
     A = inputs(job, like, thread, first, row)
     gather(job, like, A, first + row, rows)
     forward(job, memory, A, row, rows)
     output_deltas(job, memory, row, rows, first + row, advance(numbers(job.row_losses), thread * job.tile_rows + row))
-    if train:
+    if job.backward:
         backward(job, memory, row, rows)
 
 
@@ -80,7 +95,7 @@ def block(job, task):
 def add_block(job, like, task):
     """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
     layer, begin, end = block(job, task)
-    A, memory, sums = inputs(job, like, 0, job.tile_start, 0), reals(like, job.tiles), reals(like, job.sums)
+    A, memory, sums = inputs(job, like, SHARED, job.tile_start, START), reals(like, job.tiles), reals(like, job.sums)
     mode = ASSIGN if job.tile_start == job.batch_start else ADD
     add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
     if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
@@ -88,21 +103,21 @@ def add_block(job, like, task):
 
 
 @kernel
-def pass_chunk(job, like, thread, chunk, train):
-    """Take a chunk through the network tile by tile, and to train into its own gradient; write its loss."""
+def pass_chunk(job, like, thread, chunk):
+    """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
     begin = job.batch_start + chunk * job.batch_rows // job.chunks
     end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
     memory, sums = tile_memory(job, like, thread), advance(reals(like, job.sums), chunk * job.sums_size)
     losses, total = advance(numbers(job.row_losses), thread * job.tile_rows), 0.0
     for first in range(begin, end, job.tile_rows):
         rows = min(job.tile_rows, end - first)
-        pass_rows(job, like, thread, first, 0, rows, train)
+        pass_rows(job, like, thread, first, START, rows)
         for r in range(rows):
             total += losses[r]
-        if train:
-            A, mode = inputs(job, like, thread, first, 0), ASSIGN if first == begin else ADD
+        if job.backward:
+            A, mode = inputs(job, like, thread, first, START), ASSIGN if first == begin else ADD
             for layer in range(job.layers):
-                add_gradient(job, memory, A, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
+                add_gradient(job, memory, A, layer, START, field(job, layer, N_IN) + 1, rows, sums, mode)
     numbers(job.chunk_losses)[chunk] = total
 
 
@@ -112,11 +127,11 @@ def run_task_at(address, like, thread, kind, task):
     job = job_at(address)
     if kind == ROWS:
         row = task * job.task_rows
-        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row), True)
+        pass_rows(job, like, SHARED, job.tile_start, row, min(job.task_rows, job.tile_count - row))
     elif kind == BLOCK:
         add_block(job, like, task)
-    elif kind in (CHUNK, LOSS):
-        pass_chunk(job, like, thread, task, kind == CHUNK)
+    elif kind == CHUNK:
+        pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
         layer, begin, end = block(job, task)
         add_chunks(job, reals(like, job.sums), layer, begin, end)
@@ -202,13 +217,13 @@ def shared_step(job, like, thread):
 
 
 @kernel
-def chunked_step(job, like, thread, kind):
+def chunked_step(job, like, thread):
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
-    run_phase(job, like, thread, kind, job.chunks)
+    run_phase(job, like, thread, CHUNK, job.chunks)
     total = 0.0
     for chunk in range(job.chunks):
         total += numbers(job.chunk_losses)[chunk]
-    if kind == CHUNK:
+    if job.backward:
         run_phase(job, like, thread, REDUCE, job.blocks)
     return total
 
@@ -220,9 +235,9 @@ def sample_block(job, like, thread):
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, (width + PANEL - 1) // PANEL)
     if job.threads > 1:
-        open_phase(job, PREPARE, 1)
+        open_phase(job, PREPARE, ONE)
         job.scale = walk(job, like)
-        end_phase(job, like, thread, PREPARE, 1)
+        end_phase(job, like, thread, PREPARE, ONE)
     else:
         job.scale = walk(job, like)
         prepare(job, like)
@@ -248,7 +263,7 @@ def lead_samples(job, like, thread):
 def lead(job, like, thread):
     """Go through all the steps of the job."""
     for layer in range(job.layers):
-        refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
+        refresh(job, like, layer, START, field(job, layer, N_IN) + 1)
     if job.per_sample:
         lead_samples(job, like, thread)
         return
@@ -257,15 +272,12 @@ def lead(job, like, thread):
         return
     for step in range((job.samples + job.batch_size - 1) // job.batch_size):
         begin_step(job, step)
-        if job.shared:
-            total = shared_step(job, like, thread)
-        else:
-            total = chunked_step(job, like, thread, CHUNK if job.training or job.gradient != 0 else LOSS)
+        total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
         numbers(job.losses)[step] = total / job.batch_rows
 
 
 @kernel
-def work(address, like, thread):
+def work_at(address, like, thread):
     """Lead the team if no one does yet, help otherwise."""
     job = job_at(address)
     if leads(job):
@@ -276,20 +288,17 @@ def work(address, like, thread):
 
 
 @kernel(parallel=True)
-def run(address, threads, dtype):
-    """Do a job with a number of threads; ``dtype`` is an array whose dtype is the network's."""
+def run(work, address, threads):
+    """Do a job with a number of threads; ``work`` is the address of `work_at`."""
     for thread in prange(threads):
-        work(address, pointer(dtype, 0), thread)
-
-
-@kernel
-def run_alone(address, dtype):
-    """Do a job on the calling thread."""
-    work(address, pointer(dtype, 0), 0)
+        call(work, (address, address, np.int64(thread)))
 
 
 @lru_cache
-def addresses(real):
-    """Return the address of each function that kernels call through the job, by name."""
-    signature = types.void(types.int64, types.CPointer(real), types.int64, types.int64, types.int64)
-    return primitives.addresses(real) | {"run_task": primitives.compiled(run_task_at, signature).address}
+def compiled(dtype):
+    """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype."""
+    real = from_dtype(dtype)
+    like, size = types.CPointer(real), types.int64
+    run_task = primitives.compiled(run_task_at, types.void(size, like, size, size, size))
+    work = primitives.compiled(work_at, types.void(size, like, size))
+    return primitives.addresses(real) | {"run_task": run_task.address}, work
