@@ -11,7 +11,7 @@ cdef struct Job:
     int64_t gathered, tiles, tile_size, tile_rows, compact, sums, sums_size, shared, chunks, row_losses, chunk_losses
     int64_t one
     # the division of work
-    int64_t threads, task_rows, blocks, block_table, team, training
+    int64_t threads, task_rows, blocks, block_table, team, training, backward
     # the step under way
     int64_t batch_start, batch_rows, tile_start, tile_count
     # per-sample descent

@@ -4,7 +4,7 @@
 # all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
 # Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
 cdef enum:
-    PREDICT, ROWS, BLOCK, LOSS, CHUNK, REDUCE, PROJECT, PREPARE, APPLY
+    PREDICT, ROWS, BLOCK, CHUNK, REDUCE, PROJECT, PREPARE, APPLY
 
 
 cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -23,15 +23,15 @@ cdef void predict_rows(const Job *job, const real *like, int64_t thread, int64_t
 
 
 cdef void pass_rows(
-    const Job *job, const real *like, int64_t thread, int64_t first, int64_t row, int64_t rows, bint train
+    const Job *job, const real *like, int64_t thread, int64_t first, int64_t row, int64_t rows
 ) noexcept nogil:
-    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, to train, back."""
+    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, for a gradient, back."""
     cdef real *memory = tile_memory(job, like, thread)
     cdef real *A = inputs(job, like, thread, first, row)
     gather(job, like, A, first + row, rows)
     forward(job, memory, A, row, rows)
     output_deltas(job, memory, row, rows, first + row, numbers(job.row_losses) + thread * job.tile_rows + row)
-    if train:
+    if job.backward:
         backward(job, memory, row, rows)
 
 
@@ -53,8 +53,8 @@ cdef void add_block(const Job *job, const real *like, int64_t task) noexcept nog
         finish_block(job, sums, layer, begin, end)
 
 
-cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t chunk, bint train) noexcept nogil:
-    """Take a chunk through the network tile by tile, and to train into its own gradient; write its loss."""
+cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t chunk) noexcept nogil:
+    """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
     cdef int64_t begin = job.batch_start + chunk * job.batch_rows // job.chunks
     cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
     cdef int64_t r, layer, rows, first = begin
@@ -66,10 +66,10 @@ cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t c
     cdef int mode
     while first < end:
         rows = min(job.tile_rows, end - first)
-        pass_rows(job, like, thread, first, 0, rows, train)
+        pass_rows(job, like, thread, first, 0, rows)
         for r in range(rows):
             total += losses[r]
-        if train:
+        if job.backward:
             A, mode = inputs(job, like, thread, first, 0), FASTNN_STORE if first == begin else FASTNN_ADD
             for layer in range(job.layers):
                 add_gradient(job, memory, A, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
@@ -83,11 +83,11 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
     cdef int64_t *entry
     if kind == ROWS:
         row = task * job.task_rows
-        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row), True)
+        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row))
     elif kind == BLOCK:
         add_block(job, like, task)
-    elif kind == CHUNK or kind == LOSS:
-        pass_chunk(job, like, thread, task, kind == CHUNK)
+    elif kind == CHUNK:
+        pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
         entry = block(job, task)
         add_chunks(job, reals(like, job.sums), entry[0], entry[1], entry[2])
@@ -164,14 +164,14 @@ cdef double shared_step(Job *job, const real *like, int64_t thread) noexcept nog
     return total
 
 
-cdef double chunked_step(const Job *job, const real *like, int64_t thread, int64_t kind) noexcept nogil:
+cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
     cdef double total = 0.0
     cdef int64_t chunk
-    run_phase(job, like, thread, kind, job.chunks)
+    run_phase(job, like, thread, CHUNK, job.chunks)
     for chunk in range(job.chunks):
         total += numbers(job.chunk_losses)[chunk]
-    if kind == CHUNK:
+    if job.backward:
         run_phase(job, like, thread, REDUCE, job.blocks)
     return total
 
@@ -221,7 +221,7 @@ cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
         if job.shared:
             total = shared_step(job, like, thread)
         else:
-            total = chunked_step(job, like, thread, CHUNK if job.training or job.gradient != 0 else LOSS)
+            total = chunked_step(job, like, thread)
         numbers(job.losses)[step] = total / job.batch_rows
 
 

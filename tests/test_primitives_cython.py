@@ -1,0 +1,282 @@
+"""The C primitives of every SIMD level, called by their addresses: accuracy, bounds and tiles; the job's struct."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import kernel_optimizer, make_case
+
+pytest.importorskip("fastnn._kernels.cython.kernels")
+
+import fastnn
+import fastnn._kernels.cython as backend
+from fastnn._kernels import contract, reference
+from fastnn._kernels.contract import Activation
+from fastnn._kernels.cython import kernels
+from fastnn._kernels.job import JOB
+
+DTYPES = ("float32", "float64")
+STORE, ADD, BIAS = range(3)
+SIZE, INT, POINTER = ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p
+
+
+@pytest.fixture(params=kernels.available_levels())
+def level(request):
+    """Each SIMD level of this CPU."""
+    before = kernels.level()
+    kernels.use_level(request.param)
+    yield request.param
+    kernels.use_level(before)
+
+
+def primitive(name, dtype, *types):
+    return ctypes.CFUNCTYPE(None, *types)(kernels.addresses(np.dtype(dtype).itemsize)[name])
+
+
+def scalar(dtype):
+    return ctypes.c_float if dtype == "float32" else ctypes.c_double
+
+
+def at(array, offset=0):
+    return array.ctypes.data + offset * array.itemsize
+
+
+def computed(name, x):
+    z, dtype = x.copy(), x.dtype.name
+    if name in ("exp", "log"):
+        primitive(f"{name}_array", dtype, POINTER, SIZE)(at(z), z.size)
+    else:
+        primitive("activate", dtype, INT, scalar(dtype), POINTER, SIZE)(Activation[name.upper()], 0, at(z), z.size)
+    return z
+
+
+def exact(name, x):
+    x = x.astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        if name == "sigmoid":
+            t = np.exp(-np.abs(x))
+            return np.where(x >= 0, 1 / (1 + t), t / (1 + t))
+        return getattr(np, name)(x)
+
+
+def ulps(actual, expected):
+    """Return the largest error in units in the last place of the right result."""
+    with np.errstate(all="ignore"):
+        rounded = expected.astype(actual.dtype)
+        errors = np.abs(actual - expected) / np.spacing(np.abs(rounded))
+    errors[(actual == rounded) | (np.isnan(actual) & np.isnan(rounded))] = 0
+    assert not np.isnan(errors).any()
+    return float(errors.max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["exp", "log", "sigmoid", "tanh"])
+def test_functions_are_accurate_on_the_whole_range(level, name, dtype):
+    rng = np.random.default_rng(0)
+    limit, exponents = {"float32": (110, (-45, 38)), "float64": (760, (-320, 308))}[dtype]
+    sizes = 10.0 ** rng.uniform(*exponents, 20_000) * rng.choice([-1, 1], 20_000)
+    x = np.concatenate([np.linspace(-limit, limit, 50_001), np.linspace(-2, 2, 50_001), sizes, [0.0, -0.0]])
+    x = x.astype(dtype)
+    if name == "log":
+        x = np.abs(x)
+    assert ulps(computed(name, x), exact(name, x)) <= 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_at_their_limits(level, dtype):
+    inf, nan = np.inf, np.nan
+    x = np.array([-inf, -1e30, 1e30, inf, nan, 0.0, -0.0], dtype)
+    expected = {
+        "exp": [0, 0, inf, inf, nan, 1, 1],
+        "log": [nan, nan, np.log(x[2]), inf, nan, -inf, -inf],
+        "sigmoid": [0, 0, 1, 1, nan, 0.5, 0.5],
+        "tanh": [-1, -1, 1, 1, nan, 0, -0.0],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(computed(name, x), np.array(values, dtype), rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_array_forms_stay_within_n(level, dtype):
+    rng = np.random.default_rng(0)
+    run = primitive("activate", dtype, INT, scalar(dtype), POINTER, SIZE)
+    for n in range(2 * kernels.lanes(4) + 2):
+        z = rng.normal(size=n + 20).astype(dtype)
+        before = z.copy()
+        run(Activation.SIGMOID, 0, at(z), n)
+        np.testing.assert_array_equal(z[:n], computed("sigmoid", before)[:n])
+        np.testing.assert_array_equal(z[n:], before[n:])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cross_entropy_from_logits(level, dtype):
+    z = np.linspace(-90, 90, 10_001).astype(dtype)
+    run = primitive("sigmoid_cross_entropy_array", dtype, POINTER, POINTER, POINTER, SIZE)
+    for y in (np.zeros_like(z), np.ones_like(z)):
+        out = np.empty_like(z)
+        run(at(z), at(y), at(out), z.size)
+        wide = z.astype(np.longdouble)
+        expected = np.logaddexp(np.longdouble(0), np.where(y > 0, -wide, wide))
+        normal = expected >= np.finfo(dtype).tiny
+        assert (np.abs(out - expected) <= 4 * np.finfo(dtype).eps * expected)[normal].all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dots(level, dtype):
+    lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
+    run = primitive("dots", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
+    for rows, vectors in itertools.product((0, 1, 2, 3, 7, 8, 15, 21), (0, 1, 5)):
+        n = vectors * lanes
+        M, v, out = rng.normal(size=(rows, n + 3)), rng.normal(size=n), np.full(rows + 1, np.nan, dtype)
+        M, v = M.astype(dtype), v.astype(dtype)
+        run(rows, n, at(M), n + 3, at(v), at(out))
+        size = np.abs(M[:, :n]) @ np.abs(v)
+        assert (np.abs(out[:rows] - M[:, :n].astype(float) @ v) <= (n + 2) * np.finfo(dtype).eps * size).all()
+        assert np.isnan(out[rows])
+        single = np.empty(rows, dtype)
+        for r in range(rows):
+            run(1, n, at(M, r * (n + 3)), n + 3, at(v), at(single, r))
+        np.testing.assert_array_equal(out[:rows], single)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("mode", [STORE, ADD, BIAS])
+def test_multiply(level, mode, by_columns, dtype):
+    """Against float64, with NaN around the operands, whole and row by row: the bits are the same."""
+    lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
+    run = primitive("multiply", dtype, *[SIZE] * 3, POINTER, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, INT, POINTER)
+
+    def guarded(height, width):
+        memory = np.full((height + 2, width + 3), np.nan, dtype)
+        memory[1:-1, :width] = rng.normal(size=(height, width))
+        return memory, memory[1:-1, :width]
+
+    shapes = [*((rows, 1, 3) for rows in range(14)), *((7, vectors, 5) for vectors in range(10)), (5, 2, 0)]
+    for rows, vectors, depth in [*shapes, (100, 8, 67), (13, 4, 600)]:
+        cols = vectors * lanes
+        _, A = guarded(depth, rows) if by_columns else guarded(rows, depth)
+        (_, B), (c, C), (_, bias) = guarded(depth, cols), guarded(rows, cols), guarded(1, cols)
+        strides = [stride // A.itemsize for stride in A.strides]
+        A, (a_row, a_depth) = (A.T, strides[::-1]) if by_columns else (A, strides)
+        start, before = {STORE: 0.0, ADD: C.astype(float), BIAS: bias.astype(float)}[mode], c.copy()
+        rest = at(B), cols + 3, at(C), cols + 3, mode, at(bias)
+        run(rows, cols, depth, at(A), a_row, a_depth, *rest)
+        size = np.abs(start) + np.abs(A).astype(float) @ np.abs(B).astype(float)
+        error = np.abs(C - (start + A.astype(float) @ B.astype(float)))
+        assert (error <= (depth + 2) * np.finfo(dtype).eps * size).all(), (rows, cols, depth)
+        assert np.isnan(c).sum() == np.isnan(before).sum()
+        whole, C[:] = C.copy(), before[1:-1, :cols]
+        for i in range(rows):
+            run(1, cols, depth, at(A, i * a_row), a_row, a_depth, at(B), cols + 3, at(C, i * (cols + 3)), cols + 3,
+                mode, at(bias))  # fmt: skip
+        np.testing.assert_array_equal(C, whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose(level, dtype):
+    run = primitive("transpose", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE)
+    for rows, cols in itertools.product((0, 1, 3, 4, 17, 40), repeat=2):
+        A = np.random.default_rng(0).normal(size=(rows, cols + 2)).astype(dtype)
+        B = np.full((cols, rows + 1), np.nan, dtype)
+        run(rows, cols, at(A), cols + 2, at(B), rows + 1)
+        np.testing.assert_array_equal(B[:, :rows], A[:, :cols].T)
+        assert np.isnan(B[:, rows:]).all()
+
+
+# ---- the backend around them
+
+
+def test_the_structs_have_the_same_fields():
+    sample = np.zeros(1, JOB)
+    assert list(kernels.fields(sample.ctypes.data)) == list(JOB.names)
+
+
+def test_another_struct_is_refused(monkeypatch):
+    fields = [(name, JOB[name]) for name in JOB.names]
+    fields[3], fields[4] = fields[4], fields[3]
+    monkeypatch.setattr(backend, "JOB", np.dtype(fields))
+    with pytest.raises(ImportError, match="build them again"):
+        backend._check_job()
+
+
+def test_an_unknown_simd_level_names_the_known_ones():
+    absent = next(name for name in ("neon", "avx2") if name not in kernels.available_levels())
+    for name, problem in (("mmx", "is unknown"), (absent, "is not available on this CPU")):
+        with pytest.raises(ValueError, match=f"FASTNN_SIMD={name} {problem}; choose from: .*{kernels.level()}"):
+            kernels.use_level(name)
+
+
+def train(seed):
+    case = make_case((100, 64, 10), m=3000, dtype="float32", seed=seed)
+    optimizer = kernel_optimizer(fastnn.Adam(), case.parameters, np.full(30, 1e-3))
+    backend.minibatch_epoch(case.model, case.parameters, case.data, np.empty(0, np.int64), 100, optimizer, np.empty(30))
+    return case.parameters
+
+
+def test_several_jobs_at_the_same_time():
+    fastnn.set_num_threads(2)
+    expected, found = [train(seed) for seed in range(4)], [None] * 4
+
+    def run(seed):
+        found[seed] = train(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_no_thread_to_be_had(monkeypatch):
+    fastnn.set_num_threads(2)
+    expected = train(0)
+
+    class Refuses:
+        def submit(self, *_):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(backend, "_helpers", Refuses)
+    np.testing.assert_array_equal(train(0), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_after_a_fork():
+    code = """
+import os, numpy as np, fastnn
+fastnn.set_backend("cython"); fastnn.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(3000, 100)).astype("float32")
+def train():
+    net = fastnn.Network((100, 64, 10), rng=0)
+    net.fit(X, np.arange(3000) % 10, batch_size=100, epochs=1)
+    return net.parameters.tobytes()
+expected, child = train(), os.fork()
+if child == 0:
+    os._exit(0 if train() == expected else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_more_rows_of_output_than_a_small_ticket_counts():
+    """Outputs are one task for each tile of at most 480 rows."""
+    m = 480 * 66_000
+    model = contract.Model(
+        sizes=np.array([1, 1]), weights=np.array([0]), biases=np.array([1]), activations=np.array([0]),
+        slopes=np.zeros(1), loss=int(contract.Loss.SQUARED_ERROR),
+    )  # fmt: skip
+    fastnn.set_num_threads(2)
+    X, out = np.ones((m, 1), "float32"), np.zeros((m, 1), "float32")
+    backend.forward(model, np.array([2, 1], "float32"), X, out)
+    assert (out == 3).all()
+    reference.forward(model, np.array([2, 1], "float32"), X[:2], out[:2])
+    assert (out[:2] == 3).all()
