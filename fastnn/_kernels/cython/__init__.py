@@ -19,7 +19,7 @@ kernels.use_level(os.environ.get("FASTNN_SIMD", ""))
 
 def _check_job() -> None:
     """Compare the struct in job.pxi with the one in job.py: names, order and types."""
-    sample = np.array([tuple(range(1, len(JOB) + 1))], JOB)
+    sample = np.array([tuple(range(len(JOB.names or ())))], JOB)
     expected = dict(zip(JOB.names or (), sample.item(), strict=True))
     if list(kernels.fields(sample.ctypes.data).items()) != list(expected.items()) or kernels.columns() != len(COLUMNS):
         raise ImportError("fastnn's compiled kernels belong to another version of fastnn: build them again")
