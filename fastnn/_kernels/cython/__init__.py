@@ -43,21 +43,19 @@ class _Kernels(CompiledKernels):
         return int(kernels.lanes(itemsize))
 
     def run(self, job: Job) -> None:
+        """Do the job. No helper is waited for: one that comes late keeps the job alive, but finds the team closed."""
         helpers: list[Future[None]] = []
-        try:
-            # No helper is needed: there may be no more threads to be had, or Python is shutting down.
-            with contextlib.suppress(RuntimeError):
-                for thread in range(1, job["threads"]):
-                    helpers.append(_helpers().submit(_work, job, thread))
-            _work(job, 0)
-        finally:
-            for helper in helpers:
-                if not helper.cancel():
-                    helper.result()
+        # Nor is any needed: there may be no more threads to be had, or Python is shutting down.
+        with contextlib.suppress(RuntimeError):
+            for thread in range(1, job["threads"]):
+                helpers.append(_helpers().submit(_work, job, thread))
+        _work(job, 0)
+        for helper in helpers:
+            helper.cancel()
 
 
 def _work(job: Job, thread: int) -> None:
-    """Work on a job until it is done; a thread that comes late finds it alive, but closed."""
+    """Work on a job until it is done."""
     work = kernels.work_float32 if job.parameters.dtype == np.float32 else kernels.work_float64
     work(job.address, thread)
 
