@@ -52,7 +52,7 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in). DEFERRED says that
-# per-sample descent updates the layer's weights once a block.
+# per-sample descent updates the layer's weights once a block. After a hidden layer a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
     "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred",
@@ -61,6 +61,8 @@ COLUMNS = (
 CACHE_LINE = 64
 # A tile's activations should stay in the cache that a core has to itself (L2 is 1 MB or more on CPUs since 2021).
 TILE_BYTES = 512 * 1024
+# Where the gradient is small there is little to gain from a long tile: then it stays in the first-level cache.
+SMALL_TILE_BYTES, SMALL_GRADIENT_BYTES = 32 * 1024, 32 * 1024
 MIN_TILE_ROWS, MAX_TILE_ROWS = 96, 480
 # A gradient for each chunk: where one fits in the core's own cache beside the weights.
 MAX_CHUNK_BYTES = 512 * 1024
@@ -156,6 +158,8 @@ class Job:
         }
         for name, values in columns.items():
             self._column(name)[:] = values
+        if len(n_in) > 1 and n_out[-1] == 1:  # one output is a dot product: its lanes would be empty but for one
+            self._column("width_out")[-1] = 1
         self.set(
             layers=len(n_in),
             table=self._address(self.table),
@@ -220,9 +224,10 @@ class Job:
         batch, samples = self["batch_size"], self["samples"]
         elements = int(self._column("width_in")[0] + 2 * self._column("width_out").sum())
         operations = 6 * int((self._column("n_in") * self._column("width_out")).sum())
-        rows = TILE_BYTES // (elements * self._itemsize)
-        rows = max(MIN_TILE_ROWS, min(MAX_TILE_ROWS, rows // BLOCK_ROWS * BLOCK_ROWS))
         gradient_bytes = int((self._column("n_in") * self._column("width_out")).sum()) * self._itemsize
+        tile_bytes = SMALL_TILE_BYTES if gradient_bytes <= SMALL_GRADIENT_BYTES else TILE_BYTES
+        rows = tile_bytes // (elements * self._itemsize)
+        rows = max(MIN_TILE_ROWS, min(MAX_TILE_ROWS, rows // BLOCK_ROWS * BLOCK_ROWS))
         shared = self["backward"] and (gradient_bytes > MAX_CHUNK_BYTES or batch <= rows)
         if shared:  # all threads share a tile, and one gradient: longer tiles pass it less often
             rows = min(MAX_TILE_ROWS, batch)
@@ -236,7 +241,7 @@ class Job:
     def _divide_samples(self) -> None:
         """Choose the deferred layers and the threads of per-sample descent."""
         weights = self._column("n_in") * self._column("width_out")
-        self._column("deferred")[:] = weights >= DEFERRED_WEIGHTS
+        self._column("deferred")[:] = (weights >= DEFERRED_WEIGHTS) & (self._column("width_out") > 1)
         operations = 4 * BLOCK_SAMPLES * int(weights[0] if weights[0] >= DEFERRED_WEIGHTS else 0)
         threads = max(1, min(_kernels.get_num_threads(), int(operations / OPERATIONS_PER_STEP)))
         self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
@@ -249,7 +254,9 @@ class Job:
         self._column("deltas")[:-1], end = _offsets(rows * width_out[:-1], end)
         self._column("deltas")[-1] = self._column("outputs")[-1]  # the output's delta takes the output's place
         tile_size = self._line(end + 3 * rows * outputs)  # outputs, targets and losses without padding
-        self._column("sums")[:], sums_size = _offsets((n_in + 1) * width_out)  # the last row is the biases' gradient
+        # The last row is the biases' gradient; one output's weights lie along the lanes, and its bias after them.
+        one_output = self._column("width_in") + self._lanes
+        self._column("sums")[:], sums_size = _offsets(np.where(width_out == 1, one_output, (n_in + 1) * width_out))
         tiles = 1 if self["shared"] else self["threads"]
         self.set(
             tile_size=tile_size,

@@ -27,11 +27,12 @@ from fastnn._kernels.numba.memory import (
     field,
     integers,
     numbers,
+    real,
     reals,
 )
 from fastnn._kernels.numba.multiply import ASSIGN
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
-from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
 
 SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
 SOFTMAX_LOSS, SIGMOID_LOSS = int(Loss.SOFTMAX_CROSS_ENTROPY), int(Loss.SIGMOID_CROSS_ENTROPY)
@@ -65,9 +66,9 @@ def gather(job, like, A, first, rows):
         return
     stride, order, X = field(job, 0, WIDTH_IN), integers(job.order), reals(like, job.X)
     for r in range(rows):
-        source, target = advance(X, order[first + r] * job.n_inputs), advance(A, r * stride)
-        for i in range(job.n_inputs):
-            target[i] = source[i]
+        copy(advance(A, r * stride), advance(X, order[first + r] * job.n_inputs), job.n_inputs)
+        if first + r + job.batch_rows < job.samples:
+            prefetch(advance(X, order[first + r + job.batch_rows] * job.n_inputs), job.n_inputs)
 
 
 @kernel
@@ -84,7 +85,13 @@ def forward(job, memory, A, row, rows):
         width = field(job, layer, WIDTH_OUT)
         Z = layer_memory(job, memory, layer, OUTPUTS, row)
         W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
-        call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FROM_BIAS, b))
+        if width == 1:
+            call(job.dots, (rows, stride, A, stride, reals(memory, field(job, layer, TRANSPOSED)), Z))
+            bias = b[0]
+            for r in range(rows):
+                Z[r] += bias
+        else:
+            call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FROM_BIAS, b))
         if layer < job.layers - 1:
             call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width))
         A, stride = Z, width
@@ -104,11 +111,12 @@ def softmax(job, Z, width, K, rows, outputs, log_sums):
     call(job.exp_array, (outputs, rows * K))
     for r in range(rows):
         e = advance(outputs, r * K)
-        total = e[0]
-        for k in range(1, K):
-            total += e[k]
+        total = 0.0  # a float64: one number near 1 and small ones, and their sum's logarithm is a small loss
         for k in range(K):
-            e[k] /= total
+            total += e[k]
+        inverse = real(e, 1 / total)
+        for k in range(K):
+            e[k] *= inverse
         log_sums[r] += math.log(total)
 
 
@@ -148,6 +156,65 @@ def load_targets(job, Y, first, rows):
 
 
 @kernel
+def targets_of(job, Y, first, rows):
+    """Return the pointer to the rows' targets: in the data where they lie next to each other, copied to Y otherwise."""
+    if job.order == 0 and job.labels == 0:
+        return advance(reals(Y, job.targets), first * job.n_outputs)
+    load_targets(job, Y, first, rows)
+    return Y
+
+
+@kernel
+def softmax_deltas(job, Z, width, outputs, first, rows, losses):
+    """Write softmax minus the labels' ones, and each row's loss."""
+    K = job.n_outputs
+    softmax(job, Z, width, K, rows, outputs, losses)
+    for r in range(rows):
+        label = integers(job.labels)[sample_at(job, first + r)]
+        losses[r] -= Z[r * width + label]
+        others, o = 0.0, advance(outputs, r * K)  # 1 - a from the other outputs: a itself may have rounded to 1
+        o[label] = 0
+        for k in range(K):
+            others += o[k]
+        o[label] = -others
+
+
+@kernel
+def add_outputs(values, K, rows, losses):
+    """Write the sum of each row's K values."""
+    if K == 1:
+        for r in range(rows):
+            losses[r] = values[r]
+        return
+    for r in range(rows):
+        total = 0.0
+        for k in range(r * K, r * K + K):
+            total += values[k]
+        losses[r] = total
+
+
+@kernel
+def sigmoid_deltas(job, outputs, Y, entropies, rows, losses):
+    """Turn the outputs' z into sigmoid(z) - y, and write each row's loss."""
+    K = job.n_outputs
+    call(job.sigmoid_cross_entropy_array, (outputs, Y, entropies, rows * K))
+    call(job.activate, (SIGMOID, 0.0, outputs, rows * K))
+    for i in range(rows * K):
+        outputs[i] -= Y[i]
+    add_outputs(entropies, K, rows, losses)
+
+
+@kernel
+def linear_deltas(job, outputs, Y, halves, rows, losses):
+    """Turn the outputs' z into z - y, and write each row's loss."""
+    K = job.n_outputs
+    for i in range(rows * K):
+        outputs[i] -= Y[i]
+        halves[i] = outputs[i] * outputs[i] / 2
+    add_outputs(halves, K, rows, losses)
+
+
+@kernel
 def output_deltas(job, memory, row, rows, first, losses):
     """Turn Z_L of the rows into delta_L = A_L - Y, and write each row's loss.
 
@@ -159,23 +226,19 @@ def output_deltas(job, memory, row, rows, first, losses):
     outputs = advance(memory, job.compact + row * K)
     Y, entropies = advance(outputs, n), advance(outputs, 2 * n)
     if job.loss == SOFTMAX_LOSS:
-        softmax(job, Z, width, K, rows, outputs, losses)
-        for r in range(rows):
-            label = integers(job.labels)[sample_at(job, first + r)]
-            losses[r] -= Z[r * width + label]
-            outputs[r * K + label] -= 1
+        softmax_deltas(job, Z, width, outputs, first, rows, losses)
     else:
-        load_targets(job, Y, first, rows)
-        compact(Z, width, K, rows, outputs)
+        if width == K:
+            outputs = Z
+        else:
+            compact(Z, width, K, rows, outputs)
+        Y = targets_of(job, Y, first, rows)
         if job.loss == SIGMOID_LOSS:
-            call(job.sigmoid_cross_entropy_array, (outputs, Y, entropies, rows * K))
-            call(job.activate, (SIGMOID, 0.0, outputs, rows * K))
-        for r in range(rows):
-            total = 0.0
-            for k in range(r * K, r * K + K):
-                outputs[k] -= Y[k]
-                total += entropies[k] if job.loss == SIGMOID_LOSS else 0.5 * outputs[k] * outputs[k]
-            losses[r] = total
+            sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
+        else:
+            linear_deltas(job, outputs, Y, entropies, rows, losses)
+        if width == K:
+            return
     for r in range(rows):
         for k in range(K):
             Z[r * width + k] = outputs[r * K + k]
@@ -198,6 +261,32 @@ def backward(job, memory, row, rows):
         call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in))
 
 
+@kernel(fastmath={"contract", "nsz", "reassoc"})
+def total_of(values, n):
+    """Return the sum of n numbers, added in several chains."""
+    total = real(values, 0.0)
+    for i in range(n):
+        total += values[i]
+    return total
+
+
+@kernel
+def padded(like, n):
+    """Return n rounded up to whole vectors."""
+    return (n + lanes(like) - 1) // lanes(like) * lanes(like)
+
+
+@kernel
+def add_output_gradient(job, A, stride, delta, sums, n_in, begin, end, rows, mode):
+    """Add A^T delta to the sums of a single output, whose weights lie along the lanes, its bias after them."""
+    last = min(end, n_in)
+    C, count = advance(sums, begin), padded(A, last - begin)
+    call(job.multiply, (1, count, rows, delta, 0, 1, advance(A, begin), stride, C, count, mode, C))
+    if end > n_in:
+        total = total_of(delta, rows)
+        sums[stride] = total if mode == ASSIGN else sums[stride] + total
+
+
 @kernel
 def add_gradient(job, memory, A, layer, begin, end, rows, sums, mode):
     """Add A^T delta of a tile to rows begin .. end of a layer's sums; the row after the weights is the biases'.
@@ -209,7 +298,11 @@ def add_gradient(job, memory, A, layer, begin, end, rows, sums, mode):
     if layer > 0:
         A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, START), field(job, layer, WIDTH_IN)
     delta = layer_memory(job, memory, layer, DELTAS, START)
-    C = advance(sums, field(job, layer, SUMS) + begin * width)
+    C = advance(sums, field(job, layer, SUMS))
+    if width == 1:
+        add_output_gradient(job, A, stride, delta, C, n_in, begin, end, rows, mode)
+        return
+    C = advance(C, begin * width)
     weights = min(end, n_in) - begin
     call(job.multiply, (weights, width, rows, advance(A, begin), 1, stride, delta, width, C, width, mode, C))
     if end > n_in:  # A^T of ones: both strides are 0

@@ -41,7 +41,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.simd import advance, copy
 
 PANEL = 64  # columns of the first layer that a task takes
 
@@ -71,8 +71,7 @@ def prepare(job, like):
     X, G, source = block_inputs(job, like, parity), block_gram(job, like, parity), reals(like, job.X)
     for t in range(job.next_count):
         x, row = advance(X, t * width), advance(source, sample_at(job, job.next_start + t) * job.n_inputs)
-        for i in range(job.n_inputs):
-            x[i] = row[i]
+        copy(x, row, job.n_inputs)
         if field(job, 0, DEFERRED):
             call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
 

@@ -18,6 +18,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
+CACHE_LINE, PREFETCHED_BYTES = 64, 512
 INT1, INT32, INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 ARM64 = binding.get_default_triple().startswith(("aarch64", "arm64"))
@@ -252,6 +253,35 @@ def advance(typingctx, p, n):
         return builder.gep(args[0], [args[1]], source_etype=context.get_data_type(p.dtype))
 
     return p(p, types.int64), codegen
+
+
+@intrinsic
+def copy(typingctx, target, source, n):
+    """Copy n elements; the two do not overlap."""
+    size = require_pointer(target, source).bitwidth // 8
+
+    def codegen(context, builder, signature, args):
+        cgutils.raw_memcpy(builder, args[0], args[1], args[2], size)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, p, n):
+    """Ask for the first cache lines of n elements; the CPU's own prefetcher follows a longer run."""
+    size = require_pointer(p).bitwidth // 8
+
+    def codegen(context, builder, signature, args):
+        base = builder.bitcast(args[0], ir.IntType(8).as_pointer())
+        end = builder.mul(args[1], INT64(size))
+        for offset in range(0, PREFETCHED_BYTES, CACHE_LINE):
+            with builder.if_then(builder.icmp_signed("<", INT64(offset), end)):
+                address = builder.gep(base, [INT64(offset)])
+                call(builder, ir.VoidType(), "llvm.prefetch.p0", address, INT32(0), INT32(3), INT32(1))
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64), codegen
 
 
 @intrinsic

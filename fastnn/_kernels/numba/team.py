@@ -5,7 +5,7 @@ at the end of each phase. The first to arrive leads: it goes through the steps a
 the next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on when, or
 whether, the others are scheduled. Waiting threads spin for a moment and then give their core away.
 
-The ticket is one word, phase << 32 | tasks << 16 | next task, so that a claim can never belong to an earlier phase.
+The ticket is one word, tasks << 32 | next task: whoever increments it has a task of the phase that is open.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from fastnn._kernels.numba.simd import advance
 LEADER, TICKET, DONE, KIND = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
 CLOSED = -1  # the ticket's value once the leader has finished
 SPINS = 2000  # about 50 us of pause, a few times what another thread's task takes
-MASK = 0xFFFF
-MAX_TASKS = MASK
+MASK = 0x7FFFFFFF  # of the next task in a ticket
 
 
 @kernel
@@ -55,9 +54,8 @@ def wait(spins):
 def open_phase(job, kind, tasks):
     """Let every thread claim tasks of a kind."""
     integers(job.team)[KIND] = kind
-    phase = (atomic_load(word(job, TICKET)) >> 32) + 1
     atomic_store(word(job, DONE), 0)
-    atomic_store(word(job, TICKET), (phase << 32) | (tasks << 16))
+    atomic_store(word(job, TICKET), tasks << 32)
 
 
 @kernel
@@ -67,7 +65,7 @@ def claim(job):
         ticket = atomic_load(word(job, TICKET))
         if ticket == CLOSED:
             return -2
-        if ticket & MASK >= (ticket >> 16) & MASK:
+        if ticket & MASK >= ticket >> 32:
             return -1
         if compare_exchange(word(job, TICKET), ticket, ticket + 1) == ticket:
             return ticket & MASK

@@ -9,6 +9,7 @@ from numba import prange
 from numba.core import types
 from numba.np.numpy_support import from_dtype
 
+from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba import primitives
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.layers import (
@@ -19,6 +20,7 @@ from fastnn._kernels.numba.layers import (
     inputs,
     output_deltas,
     output_units,
+    total_of,
 )
 from fastnn._kernels.numba.memory import (
     DEFERRED,
@@ -47,6 +49,8 @@ from fastnn._kernels.numba.team import (
     wait_for_phase,
 )
 from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
+
+ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 
 # The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk
 # through all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
@@ -112,8 +116,7 @@ def pass_chunk(job, like, thread, chunk):
     for first in range(begin, end, job.tile_rows):
         rows = min(job.tile_rows, end - first)
         pass_rows(job, like, thread, first, START, rows)
-        for r in range(rows):
-            total += losses[r]
+        total += total_of(losses, rows)
         if job.backward:
             A, mode = inputs(job, like, thread, first, START), ASSIGN if first == begin else ADD
             for layer in range(job.layers):
@@ -199,7 +202,8 @@ def begin_step(job, step):
         t = integers(job.step)
         t[0] += 1
         job.rate = numbers(job.rates)[step * job.rate_stride]
-        job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
+        if job.rule == ADAM or job.rule == ADAMW:
+            job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
 
 
 @kernel
@@ -210,8 +214,7 @@ def shared_step(job, like, thread):
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
         run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
-        for r in range(job.tile_count):
-            total += losses[r]
+        total += total_of(losses, job.tile_count)
         run_phase(job, like, thread, BLOCK, job.blocks)
     return total
 

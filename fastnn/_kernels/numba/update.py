@@ -131,13 +131,15 @@ def finish_block(job, sums, layer, begin, end):
     n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
     G = advance(sums, field(job, layer, SUMS))
     last = min(end, n_in)
-    if n_out == width:
-        apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, advance(G, begin * width), True)
-    else:
-        for i in range(begin, last):
-            apply(job, field(job, layer, WEIGHTS) + i * n_out, n_out, advance(G, i * width), True)
-    if end > n_in:
-        apply(job, field(job, layer, BIASES), n_out, advance(G, n_in * width), False)
+    rows = advance(G, begin * width)
+    if end > n_in:  # before the rows above it move
+        bias = field(job, layer, WIDTH_IN) if width == 1 else n_in * width
+        apply(job, field(job, layer, BIASES), n_out, advance(G, bias), False)
+    if n_out != width:
+        for i in range(1, last - begin):
+            for j in range(n_out):
+                rows[i * n_out + j] = rows[i * width + j]
+    apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, rows, True)
     if job.training:
         refresh(job, sums, layer, begin, end)
 
@@ -147,6 +149,8 @@ def add_chunks(job, sums, layer, begin, end):
     """Add the other chunks' sums to the first chunk's, in order."""
     width = field(job, layer, WIDTH_OUT)
     start, n = field(job, layer, SUMS) + begin * width, (end - begin) * width
+    if width == 1 and end > field(job, layer, N_IN):
+        n = field(job, layer, WIDTH_IN) + 1 - begin
     total = advance(sums, start)
     for chunk in range(1, job.chunks):
         part = advance(sums, chunk * job.sums_size + start)
