@@ -83,7 +83,7 @@ def test_compare_fails_where_a_benchmark_is_missing():
 
 def test_table_shows_losses():
     text = table.markdown(_run(20.0))
-    assert "**0.50 (slower)**" in text
+    assert "**0.5 (slower)**" in text
     assert "Slower than the best peer: 784-128-10 mini-batch 100 (0.50 times JAX)." in text
     assert "2.00" in table.markdown(_run(5.0))
 
@@ -93,3 +93,13 @@ def test_data_can_be_learnt_and_are_standardised():
     assert abs(X.mean()) < 0.01
     assert abs(X.std() - 1) < 0.01
     assert np.bincount(y, minlength=10).min() > 50
+
+
+def test_another_loss_than_the_others_is_marked():
+    entries = {
+        name: {"seconds": [1.0], "samples": CELLS[5].samples, "initial_loss": 2.0, "loss": loss}
+        for name, loss in {"fastnn-numba": 1.01, "jax": 1.0, "torch": 1.0}.items()
+    }
+    runner._agree(CELLS[5], entries)
+    assert "error" in entries["fastnn-numba"]
+    assert "error" not in entries["jax"]

@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.output:  # after each cell: a long run that is ended keeps what it has
             results.save(found, options.output)
     print(table.markdown(found))
-    return int(any("error" in entry for one in found["cells"] for entry in one["trainers"].values()))
+    return int(bool(results.failures([found])))
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -164,6 +164,8 @@ def _baseline(options: argparse.Namespace) -> int:
     from fastnn.bench import results
 
     runs = [results.load(path) for path in options.results]
+    if failed := results.failures(runs):
+        raise SystemExit("no baseline is made of runs with failures:\n  " + "\n  ".join(failed))
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
     stored[runs[0]["machine"]["simd"]] = results.baseline_of(runs)
     options.output.write_text(json.dumps(stored, indent=1) + "\n")

@@ -88,6 +88,6 @@ def _fma_loop() -> tuple[Callable[[int], Any], float]:
 
     @njit("float32(int64)", nogil=True)
     def work(count: int) -> Any:
-        return chains(count, np.float32(0.5))  # type: ignore[call-arg]
+        return chains(count, np.float32(0.5))
 
     return work, 2.0 * width * CHAINS

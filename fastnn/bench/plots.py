@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def _figure(columns: int, width: float, height: float) -> tuple[Any, Any]:
 def ratios(records: list[Record]) -> Any:
     """Draw how many times faster fastnn is than each peer, a row a cell; left of 1 the peer is faster."""
     figure, (axes,) = _figure(1, 9, 1.6 + 0.45 * len(records))
-    for peer in PEERS:
-        points = [(value, row) for row, one in enumerate(records) if (value := ratio(one, peer=peer))]
+    for peer, shift in zip(PEERS, (-0.2, 0, 0.2), strict=True):  # so that no marker hides another
+        points = [(value, row + shift) for row, one in enumerate(records) if (value := ratio(one, peer=peer))]
         if points:
             axes.plot(*zip(*points, strict=True), linestyle="none", markersize=8, label=TITLES[peer], **STYLES[peer])
     axes.axvline(1, color="black", linewidth=1)
@@ -102,7 +102,7 @@ def by_mode(records: list[Record], kind: str, label: str) -> Any:
         axes.set_title(f"{network}, {mode}")
         axes.set_xlabel(label)
     panels[0].set_ylabel("time a sample (us)")
-    _legend(figure, panels[0])
+    _legend(figure, panels)
     return figure
 
 
@@ -131,7 +131,7 @@ def batches(records: list[Record]) -> Any:
     for axes in (left, right):
         axes.set_xlabel("batch size (samples)")
         axes.set_title(f"{records[0]['cell']['network']}, {records[0]['cell']['samples']:,} samples")
-    _legend(figure, left)
+    _legend(figure, (left, right))
     return figure
 
 
@@ -153,11 +153,14 @@ def memory(rows: list[Record]) -> Any:
         axes.grid(alpha=0.3, which="both")
         axes.set_xlabel("samples m")
         axes.set_title(f"20-16-1, {mode}")
-    panels[0].set_ylabel("peak memory above the data (MiB)")
-    _legend(figure, panels[0])
+    panels[0].set_ylabel("peak memory above the data (MiB; at least 0.1)")
+    _legend(figure, panels)
     return figure
 
 
-def _legend(figure: Any, axes: Any) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+def _legend(figure: Any, panels: Sequence[Any]) -> None:
+    """Put one legend over all panels."""
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=max(1, len(handles)))

@@ -78,6 +78,17 @@ def peak(results: Record) -> float:
     return max((float(flops) for one in records for flops in one["peak_flops"].values()), default=float("nan"))
 
 
+def failures(runs: Sequence[Record]) -> list[str]:
+    """Return which trainers failed in which cells."""
+    records = [record for run in runs for record in run["cells"]]
+    return [
+        f"{one['cell']['key']}, {name}"
+        for one in records
+        for name, entry in one["trainers"].items()
+        if "error" in entry
+    ]
+
+
 def baseline_of(runs: Sequence[Record]) -> Record:
     """Return the ratios to keep: for each cell and backend the highest one of several runs of one machine."""
     ratios: dict[str, dict[str, float]] = {}
@@ -90,7 +101,7 @@ def baseline_of(runs: Sequence[Record]) -> Record:
 
 
 def compare(runs: Sequence[Record], baseline: Record, tolerance: float) -> tuple[list[str], list[str]]:
-    """Compare the best ratios of the runs with the baseline of the same SIMD level; return the report and failures.
+    """Compare the best ratios of the runs with the baseline of the same SIMD level; return the report and what fell.
 
     A cell that the baseline has and the runs lack is a failure: a benchmark that breaks must not pass.
     """
@@ -98,12 +109,12 @@ def compare(runs: Sequence[Record], baseline: Record, tolerance: float) -> tuple
     if level not in baseline:
         return [f"no baseline for {level}: nothing to compare"], [f"no baseline for {level}"]
     found = baseline_of(runs)["ratios"]
-    report, failures = [], []
+    report, slower = [], []
     for key, expected in baseline[level]["ratios"].items():
         for name, before in expected.items():
             now = found.get(key, {}).get(name, 0.0)
             line = f"{key}, {name}: {before:.2f} -> {now:.2f} ({now / before - 1:+.0%})"
             report.append(line)
             if now < before * (1 - tolerance):
-                failures.append(line)
-    return report, failures
+                slower.append(line)
+    return report, slower

@@ -41,6 +41,8 @@ class Settings:
 
 CHECK_TOLERANCE = 1e-3  # of the loss's fall: room for float32 and the order of sums, not for another algorithm
 
+SHUFFLED_TOLERANCE = 0.2  # of the fall in two epochs, whose order of the samples differs from trainer to trainer
+
 
 def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
     """Time one cell; a trainer that fails is reported with its error and left out."""
@@ -58,6 +60,7 @@ def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
             for name in list(workers):
                 _attempt(workers, name, entries[name], _time)
         peaks.append(measure_peaks(settings.threads))
+        _agree(cell, entries)
     finally:
         for worker in workers.values():
             worker.close()
@@ -97,6 +100,20 @@ def _prepare(worker: Worker, entry: dict[str, Any], cell: Cell, settings: Settin
         raise WorkerError(f"the loss does not fall: {entry['initial_loss']} to {entry['loss']}")
     turns = math.ceil(settings.shortest / max(entry["epoch_seconds"], 1e-9))
     entry["epochs"] = cell.epochs or min(turns, 1000)
+
+
+def _agree(cell: Cell, entries: dict[str, dict[str, Any]]) -> None:
+    """Mark as wrong whoever, trained on all samples, reached another loss than the median of those trainers."""
+    whole = {name: one for name, one in entries.items() if one["seconds"] and one["samples"] == cell.samples}
+    if not whole:
+        return
+    middle = statistics.median_low(one["loss"] for one in whole.values())
+    tolerance = SHUFFLED_TOLERANCE if cell.batch_size else CHECK_TOLERANCE
+    for name, one in whole.items():
+        error = abs(one["loss"] - middle) / (one["initial_loss"] - middle)
+        if error > tolerance:
+            one.update(error=f"loss {one['loss']}, where others reach {middle}", seconds=[])
+            log(f"  {name} failed: {one['error']}")
 
 
 def _time(worker: Worker, entry: dict[str, Any]) -> None:

@@ -30,11 +30,11 @@ class _ChecksOnce:
         return X, y
 
 
-class _Classifier(_ChecksOnce, MLPClassifier):  # type: ignore[misc]
+class _Classifier(_ChecksOnce, MLPClassifier):
     pass
 
 
-class _Regressor(_ChecksOnce, MLPRegressor):  # type: ignore[misc]
+class _Regressor(_ChecksOnce, MLPRegressor):
     pass
 
 

@@ -35,7 +35,8 @@ def _heading(results: Record, top: float) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{machine['cpu']}, {results['settings']['threads']} threads ({machine['simd']}), measured peak "
-        f"{top * 1e-9:.0f} GFLOP/s; float32; medians of {results['settings']['rounds']} interleaved runs; {libraries}."
+        f"{top * 1e-9:.0f} GFLOP/s; float32; medians of {results['settings']['rounds']} interleaved runs; ratio, "
+        f"GFLOP/s and fraction of the peak are those of fastnn's faster backend; {libraries}."
     )
 
 
@@ -46,16 +47,20 @@ def _row(record: Record, names: list[str], top: float) -> list[str]:
     found = ratio(record)
     mine = seconds(record, best(trainers, OURS))
     rate = cell["flops"] / mine if mine else None
-    rule = "" if cell["optimizer"] == "sgd" else f", {cell['optimizer'].capitalize()}"
     return [
         f"{cell['network']}, {cell['samples']:,}",
-        f"{cell['mode']}{rule}",
+        _mode(cell),
         *times,
         _bold(found),
         f"{cell['target']:g}" if cell["target"] else "",
         f"{rate * 1e-9:.0f}" if rate else "",
         f"{rate / top:.0%}" if rate else "",
     ]
+
+
+def _mode(cell: Record) -> str:
+    rule = "" if cell["optimizer"] == "sgd" else f", {cell['optimizer'].capitalize()}"
+    return f"{cell['mode']}{rule}"
 
 
 def _unit(cell: Record) -> tuple[int, str]:
@@ -77,7 +82,7 @@ def _time(entry: dict[str, Any], scale: int, unit: str) -> str:
 def _bold(found: float | None) -> str:
     if found is None:
         return ""
-    return f"{found:.2f}" if found >= 1 else f"**{found:.2f} (slower)**"
+    return f"{found:.2f}" if found >= 1 else f"**{found:.3g} (slower)**"
 
 
 def _notes(records: list[Record]) -> list[str]:
@@ -94,7 +99,7 @@ def _notes(records: list[Record]) -> list[str]:
 
 
 def _name(record: Record) -> str:
-    return f"{record['cell']['network']} {record['cell']['mode']}"
+    return f"{record['cell']['network']} {_mode(record['cell'])}"
 
 
 def _versus(record: Record) -> str:

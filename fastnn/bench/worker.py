@@ -152,7 +152,7 @@ class Worker:
         try:
             self.connection.send((command, values))
             done, answer = self.connection.recv()
-        except (EOFError, BrokenPipeError) as error:
+        except (EOFError, ConnectionError) as error:
             self.process.join()
             raise WorkerError(f"the process ended with code {self.process.exitcode}") from error
         if not done:
