@@ -24,7 +24,7 @@ from fastnn._kernels.contract import Array, Data, Integers, Model, Optimizer
 
 INTEGERS = (
     # the network: the addresses of the layer table below and of the slopes, and the loss
-    "layers", "table", "slopes", "loss", "n_inputs", "n_outputs",
+    "layers", "table", "slopes", "loss", "n_inputs", "n_outputs", "itemsize",
     # the samples: addresses (0: there is none), how many to visit, and whether to write outputs, a gradient or neither
     "X", "labels", "targets", "order", "samples", "batch_size", "out", "losses", "gradient",
     # the parameters and the optimizer
@@ -169,6 +169,7 @@ class Job:
             n_outputs=n_out[-1],
             parameters=self._address(self.parameters),
             n_parameters=len(self.parameters),
+            itemsize=self._itemsize,
         )
 
     def _column(self, name: str) -> Integers:

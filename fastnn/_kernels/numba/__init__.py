@@ -6,7 +6,9 @@ import os
 import threading
 
 import numba
-from numba.core import config
+import numpy as np
+import numpy.typing as npt
+from numba.core import config, types
 
 from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.job import Job
@@ -51,6 +53,12 @@ class _Kernels(CompiledKernels):
             _threads_in_use.release()
 
 
+def warm_up(dtype: npt.DTypeLike) -> None:
+    """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
+    training.compiled(np.dtype(dtype))
+    training.run.compile((types.int64,) * 3)
+
+
 def simd_level() -> str:
     """Return the name of the vector instructions in use."""
     return LEVEL.name
@@ -70,4 +78,5 @@ __all__ = [
     "minibatch_epoch",
     "sgd_epoch",
     "simd_level",
+    "warm_up",
 ]

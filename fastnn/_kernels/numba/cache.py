@@ -1,8 +1,8 @@
-"""Compiled kernels on disk: `kernel` is Numba's ``njit`` with a cache folder of fastnn's own.
+"""Kernels, and what is called from outside of them: compiled for this CPU and kept on disk, in fastnn's own folder.
 
 Numba's cache looks only at the file that a function is defined in and so misses a change in another file that it
-calls. Here the folder's name is a hash of everything that the code depends on: every kernel source, the versions, the
-CPU and the SIMD level. The cache is an optimisation alone: whatever is wrong with it, the kernel is compiled in memory.
+calls. Here the folder's name is a hash of everything that the code depends on: every kernel source, the layout of the
+job, the versions, the CPU and the SIMD level. The cache is an optimisation alone: whatever is wrong with it, the kernel is compiled in memory.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ import numba
 import numpy as np
 from llvmlite import binding
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from fastnn._kernels.numba.compiler import Piece
 from fastnn._kernels.numba.simd import host_features, simd_level
 
 # error_model: a division by zero gives inf or nan, without a test. contract, nsz: no flag that assumes finite numbers
@@ -39,12 +41,18 @@ _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 
 
 def kernel(python_function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a function with Numba at its first call, and keep the result on disk.
+    """Make a function that other kernels call; with options, an `entry_point`."""
+    return entry_point(python_function, **options) if options else Piece(python_function, OPTIONS)
 
-    Use it as ``@kernel`` or ``@kernel(parallel=True)``: the options are those of `numba.njit`, on top of `OPTIONS`.
+
+def entry_point(python_function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Make a function that Python calls: compiled with its kernels at its first call, and kept on disk.
+
+    Use it as ``@entry_point`` or ``@entry_point(parallel=True)``: the options are those of `numba.njit`, on top of
+    `OPTIONS`.
     """
     if python_function is None:
-        return lambda function: kernel(function, **options)
+        return lambda function: entry_point(function, **options)
     dispatcher = numba.njit(**{**OPTIONS, **options})(python_function)
     # Without a source file, as in an interactive session, there is nothing to key a cache on.
     with suppress(OSError, RuntimeError):
@@ -64,7 +72,7 @@ def _key() -> str:
     """Hash all that the machine code depends on."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in [folder.parent / "contract.py", *sorted(folder.glob("*.py"))]:
+    for path in [folder.parent / "contract.py", folder.parent / "job.py", *sorted(folder.glob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
     cpu = (binding.get_host_cpu_name(), sorted(host_features()), simd_level().name)
@@ -157,7 +165,9 @@ class KernelCache(FunctionCache):
         """Return the compiled function of a signature, or None."""
         # Any error, from an unreadable folder to a format that changed, means that there is nothing to load.
         try:
-            result = super().load_overload(sig, target_context)
+            # Numba would first import all that it may compile, even SciPy: 0.2 s, where loading needs this alone.
+            rtsys.initialize(target_context)
+            result = self._load_overload(sig, target_context)
         except Exception:
             return None
         _mark_used(cache_folder())

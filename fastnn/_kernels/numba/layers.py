@@ -60,6 +60,16 @@ def input_stride(job):
 
 
 @kernel
+def prefetch_sample(job, like, sample):
+    """Ask for a sample of the next batch: rows in random order are a cache miss each."""
+    prefetch(advance(reals(like, job.X), sample * job.n_inputs), job.n_inputs)
+    if job.labels != 0:
+        prefetch(advance(reals(like, job.labels), sample * 8 // job.itemsize), 1)
+    else:
+        prefetch(advance(reals(like, job.targets), sample * job.n_outputs), job.n_outputs)
+
+
+@kernel
 def gather(job, like, A, first, rows):
     """Copy the rows visited from the first-th on next to each other."""
     if job.order == 0:
@@ -67,8 +77,9 @@ def gather(job, like, A, first, rows):
     stride, order, X = field(job, 0, WIDTH_IN), integers(job.order), reals(like, job.X)
     for r in range(rows):
         copy(advance(A, r * stride), advance(X, order[first + r] * job.n_inputs), job.n_inputs)
-        if first + r + job.batch_rows < job.samples:
-            prefetch(advance(X, order[first + r + job.batch_rows] * job.n_inputs), job.n_inputs)
+        ahead = first + r + job.batch_rows
+        if ahead < job.samples:
+            prefetch_sample(job, like, order[ahead])
 
 
 @kernel

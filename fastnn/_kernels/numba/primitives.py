@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import lru_cache
 
 from numba.core import types
@@ -28,10 +30,25 @@ def _signatures(real):
     }
 
 
+class _Function(CFunc):
+    """A function for callers by address."""
+
+    def _compile_uncached(self):
+        _announce(next(argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer)))
+        return super()._compile_uncached()
+
+
+@lru_cache
+def _announce(real):
+    """Say, once for each dtype, why the first call takes so long."""
+    if not os.environ.get("FASTNN_QUIET"):
+        print(f"fastnn: compiling the {real} kernels for this CPU: about 10 s, once", file=sys.stderr, flush=True)
+
+
 @lru_cache
 def compiled(function, signature):
     """Return the function compiled for callers by address."""
-    found = CFunc(function.py_func, (signature.args, signature.return_type), {}, OPTIONS)
+    found = _Function(function.py_func, (signature.args, signature.return_type), {}, OPTIONS)
     found._cache = KernelCache(function.py_func)
     found.compile()
     return found
