@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from fastnn._kernels.numba.atomics import (
     pause,
     yield_thread,
 )
-from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.elementwise import (
     activate,
     exp_,
@@ -43,38 +45,38 @@ from fastnn._kernels.numba.simd import advance, bitcast, pointer
 DTYPES = ("float32", "float64")
 
 
-@kernel
+@entry_point
 def run_multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, offset):
     a, b, c = pointer(A, offset), pointer(B, offset), pointer(C, offset)
     multiply(rows, cols, depth, a, a_row, a_depth, b, b_depth, c, c_row, mode, pointer(bias, offset))
 
 
-@kernel
+@entry_point
 def run_exp(z, n):
     exp_array(pointer(z, 0), n)
 
 
-@kernel
+@entry_point
 def run_log(z, n):
     log_array(pointer(z, 0), n)
 
 
-@kernel
+@entry_point
 def run_activate(activation, slope, z, n):
     activate(activation, slope, pointer(z, 0), n)
 
 
-@kernel
+@entry_point
 def run_derivative(activation, slope, a, delta, n):
     multiply_by_derivative(activation, slope, pointer(a, 0), pointer(delta, 0), n)
 
 
-@kernel
+@entry_point
 def run_cross_entropy(z, y, out, n):
     sigmoid_cross_entropy_array(pointer(z, 0), pointer(y, 0), pointer(out, 0), n)
 
 
-@kernel
+@entry_point
 def run_scalars(x, out):
     for i in range(len(x)):
         out[0, i], out[1, i], out[2, i], out[3, i] = exp_(x[i]), log_(x[i]), sigmoid_(x[i]), tanh_(x[i])
@@ -281,7 +283,7 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
     np.testing.assert_array_equal(C, expected)
 
 
-@kernel
+@entry_point
 def run_pointers(x):
     p = advance(pointer(x, 1), 1)
     p[1] = 2 * p[0] + p[-1]
@@ -296,7 +298,7 @@ def test_pointers():
     assert bits == np.float32(5).view("int32")
 
 
-@kernel
+@entry_point
 def draw_tickets(counter, n):
     p = pointer(counter, 0)
     for _ in range(n):
@@ -305,7 +307,7 @@ def draw_tickets(counter, n):
     yield_thread()
 
 
-@kernel
+@entry_point
 def exchange(x):
     p = pointer(x, 1)
     atomic_store(p, 5)
@@ -335,12 +337,12 @@ def run_python(code, *arguments, **environment):
 LEVEL_SCRIPT = """
     import hashlib, sys
     import numpy as np
-    from fastnn._kernels.numba.cache import kernel
+    from fastnn._kernels.numba.cache import cache_folder, entry_point
     from fastnn._kernels.numba.elementwise import activate
     from fastnn._kernels.numba.multiply import multiply
     from fastnn._kernels.numba.simd import LEVEL, pointer
 
-    @kernel
+    @entry_point
     def layer(A, W, b, C):
         rows, cols = C.shape
         c = pointer(C, 0)
@@ -355,19 +357,21 @@ LEVEL_SCRIPT = """
     vector = f"<{LEVEL.lanes(32)} x float>"
     code = "".join(layer.inspect_llvm().values()) + "".join(multiply.inspect_llvm().values())
     assert vector in code and f"<{2 * LEVEL.lanes(32)} x float>" not in code
-    print(LEVEL.name, hashlib.sha256(C.tobytes()).hexdigest())
+    print(LEVEL.name, hashlib.sha256(C.tobytes()).hexdigest(), cache_folder())
 """
 
 
 def test_every_simd_level_gives_the_same_bits(tmp_path):
-    digests = set()
+    digests, folders = set(), set()
     for level in simd.available_levels():
-        name, digest = run_python(LEVEL_SCRIPT, FASTNN_SIMD=level, FASTNN_CACHE_DIR=str(tmp_path)).stdout.split()
+        result = run_python(LEVEL_SCRIPT, FASTNN_SIMD=level, FASTNN_CACHE_DIR=str(tmp_path))
+        name, digest, folder = result.stdout.split()
         assert name == level
         digests.add(digest)
+        folders.add(folder)
     if simd.HAS_FMA:
         assert len(digests) == 1
-    assert len(list(tmp_path.iterdir())) == len(simd.available_levels())
+    assert len(folders) == len(simd.available_levels())
 
 
 def test_an_unknown_simd_level_names_the_known_ones(monkeypatch):
@@ -378,6 +382,11 @@ def test_an_unknown_simd_level_names_the_known_ones(monkeypatch):
             simd.simd_level.__wrapped__()
 
 
+def test_only_compiled_code_calls_a_kernel():
+    with pytest.raises(TypeError, match="only compiled code can call multiply"):
+        multiply(1, 2, 3)
+
+
 SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
@@ -386,9 +395,9 @@ SCRIPT = """
     print("loaded" if f.stats.cache_hits else "compiled")
 """
 MODULE = """
-from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.elementwise import exp_
-@kernel
+@entry_point
 def f(x):
     return exp_(x) * 0.0 + 5.0
 """
@@ -417,6 +426,18 @@ def test_a_second_process_loads_what_the_first_compiled(folder):
     for expected in ("compiled", "loaded"):
         result = run_python(SCRIPT, str(folder))
         assert (result.stdout.strip(), result.stderr) == (expected, "")
+
+
+def test_the_folder_depends_on_every_source(folder, tmp_path, monkeypatch):
+    package = tmp_path / "kernels"
+    shutil.copytree(Path(cache.__file__).parent.parent, package)
+    monkeypatch.setattr(cache, "__file__", str(package / "numba" / "cache.py"))
+    names = set()
+    for path in (None, "contract.py", "job.py", "numba/sgd.py", "numba/compiler.py"):
+        if path:
+            (package / path).write_text((package / path).read_text() + "\n")
+        names.add(cache._key.__wrapped__())
+    assert len(names) == 5
 
 
 def test_a_changed_source_is_compiled_anew(folder):

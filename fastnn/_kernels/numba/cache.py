@@ -2,7 +2,8 @@
 
 Numba's cache looks only at the file that a function is defined in and so misses a change in another file that it
 calls. Here the folder's name is a hash of everything that the code depends on: every kernel source, the layout of the
-job, the versions, the CPU and the SIMD level. The cache is an optimisation alone: whatever is wrong with it, the kernel is compiled in memory.
+job, the versions, the CPU and the SIMD level. The cache is an optimisation alone: whatever is wrong with it, the kernel
+is compiled in memory.
 """
 
 from __future__ import annotations
@@ -41,8 +42,12 @@ _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 
 
 def kernel(python_function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make a function that other kernels call; with options, an `entry_point`."""
-    return entry_point(python_function, **options) if options else Piece(python_function, OPTIONS)
+    """Make a function that kernels call, or whoever has its address; use it like `entry_point`."""
+    if options.get("parallel"):
+        return entry_point(python_function, **options)
+    if python_function is None:
+        return lambda function: kernel(function, **options)
+    return Piece(python_function, {**OPTIONS, **options})
 
 
 def entry_point(python_function: Callable[..., Any] | None = None, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target  # noqa: F401 (initialises the target that CFunc compiles for)
 
 from fastnn._kernels.numba import elementwise
-from fastnn._kernels.numba.cache import OPTIONS, KernelCache
+from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder
 from fastnn._kernels.numba.dots import dots
 from fastnn._kernels.numba.multiply import multiply
 
@@ -40,9 +40,10 @@ class _Function(CFunc):
 
 @lru_cache
 def _announce(real):
-    """Say, once for each dtype, why the first call takes so long."""
+    """Say, once for each dtype, why the first call takes so long; the variable FASTNN_QUIET silences it."""
     if not os.environ.get("FASTNN_QUIET"):
-        print(f"fastnn: compiling the {real} kernels for this CPU: about 10 s, once", file=sys.stderr, flush=True)
+        message = f"fastnn: compiling kernels for this CPU ({real}), about 10 s, once; kept in {cache_folder().parent}"
+        print(message, file=sys.stderr, flush=True)
 
 
 @lru_cache
