@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 
@@ -33,6 +32,8 @@ def show_config() -> None:
 
 
 def _version(distribution: str) -> str:
+    import importlib.metadata  # here: `import fastnn` would spend a third of its time on it
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

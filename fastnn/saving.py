@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,7 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with temporary.open("xb") as file:  # with the mode of any new file, which mkstemp would not give
             file.write(content)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -39,6 +37,8 @@ def load_digits(dtype: DTypeLike = "float32") -> tuple[Split, Split]:
     >>> X_train.shape, y_test.shape
     ((5000, 784), (1000,))
     """
+    from importlib.resources import files  # here: `import fastnn` would spend a sixth of its time on it
+
     dtype = input_dtype(dtype)
     with files("fastnn.datasets").joinpath("digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as npz:
         train, test = (
