@@ -1,4 +1,4 @@
-"""The command line: ``fastnn demo | train | predict | bench | figures | info``."""
+"""The command line: ``fastnn demo | train | predict | bench | figures | info | warmup``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import fastnn
+from fastnn import _kernels
 from fastnn.activations import ACTIVATIONS
 from fastnn.losses import LOSSES
 from fastnn.optimizers import OPTIMIZERS
@@ -108,6 +110,21 @@ def _info(options: argparse.Namespace) -> None:
     fastnn.show_config()
 
 
+def _warmup(options: argparse.Namespace) -> None:
+    kernels = _kernels.kernels()
+    folder = kernels.cache_folder()
+    if folder is None:
+        print(f"the {fastnn.get_backend()} backend compiles nothing: there is nothing to warm up")
+        return
+    for dtype in options.dtype or ("float32", "float64"):
+        start = time.perf_counter()
+        kernels.warm_up(dtype)
+        print(f"{dtype}: {time.perf_counter() - start:.1f} s", flush=True)
+    if not any(folder.glob("*.kernel")):
+        raise OSError(f"{folder}: the kernels cannot be kept there; FASTNN_CACHE_DIR names another folder")
+    print(f"kernels: {folder}")
+
+
 def _bench(arguments: list[str]) -> int:
     try:
         run = importlib.import_module("fastnn.bench").main
@@ -158,6 +175,11 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="show the backend, threads, SIMD level and versions in use")
     _add_machine(info)
     info.set_defaults(run=_info)
+
+    warmup = commands.add_parser("warmup", help="compile the kernels now instead of at the first training")
+    warmup.add_argument("--dtype", choices=("float32", "float64"), action="append", help="default: both")
+    _add_machine(warmup)
+    warmup.set_defaults(run=_warmup)
     return parser
 
 
