@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -109,10 +109,12 @@ class Plan:
 def train(network: Network, data: Data, plan: Plan) -> History:
     """Train the network in place; KeyboardInterrupt ends it at the next boundary of kernel calls."""
     history = History()
-    bar = _progress_bar(plan.epochs * len(data.X)) if plan.progress else None
+    bar = _progress_bar(plan.epochs * plan.samples) if plan.progress else None
+    together = _epochs_per_call(network, plan)
     try:
-        for _ in range(plan.epochs):
-            _epoch(network, data, plan, history, bar)
+        while history.epochs < plan.epochs:
+            orders = [_draw_order(network, plan) for _ in range(min(together, plan.epochs - history.epochs))]
+            _epochs(network, data, plan, orders, history, bar)
             if plan.validation is not None:
                 network._validate(plan.validation, history)
             if plan.verbose:
@@ -127,48 +129,83 @@ def train(network: Network, data: Data, plan: Plan) -> History:
     return history
 
 
-def _epoch(network: Network, data: Data, plan: Plan, history: History, bar: Any) -> None:
+def _epochs_per_call(network: Network, plan: Plan) -> int:
+    """Return how many epochs go into one kernel call: one, if anything looks at the network in between.
+
+    Small ones are over before Python has prepared the call, in about 200 us.
+    """
+    if plan.validation is not None or plan.verbose or plan.callback is not None or plan.l2 > 0:
+        return 1
+    return max(1, _samples_per_call(network) // plan.samples)
+
+
+def _samples_per_call(network: Network) -> int:
+    return int(_OPERATIONS_PER_CALL / (6 * len(network.parameters)))  # 6 operations a weight and sample
+
+
+def _draw_order(network: Network, plan: Plan) -> Integers:
+    """Return the order of an epoch's samples; empty where it does not matter."""
+    if not plan.shuffle or plan.batch_size >= plan.samples:
+        return np.empty(0, dtype=np.int64)
+    return network.rng.permutation(plan.samples)
+
+
+def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], history: History, bar: Any) -> None:
+    """Take an epoch for each order, or none of them if one diverges."""
     began = time.perf_counter()
-    m = len(data.X)
     before = network._snapshot()
-    penalty = reference.penalty(network._model, network.parameters, plan.l2 / m) if plan.l2 else 0.0
-    steps = []
+    penalty = reference.penalty(network._model, network.parameters, plan.l2 / plan.samples) if plan.l2 else 0.0
+    batch_losses = []
     try:
         with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
-            for part, order in _calls(network, data, plan):
+            for part, order, epochs in _calls(network, data, plan, orders):
                 with _interrupt_deferred():
-                    steps.append(_run(network, part, order, plan))
+                    batch_losses.append(_run(network, part, order, epochs, plan))
                 if bar:
-                    bar.update(len(order) or len(part.X))
+                    bar.update(len(order) or len(part.X) * epochs)
     except KeyboardInterrupt:
         if not all_finite(network.parameters):
             network._restore(before)
         raise
-    batch_loss = np.concatenate(steps)
-    loss = _mean_over_samples(batch_loss, m, plan.batch_size) + penalty
-    if not math.isfinite(loss) or not all_finite(network.parameters):
+    by_epoch = np.concatenate(batch_losses).reshape(len(orders), -1)
+    losses = [_mean_over_samples(epoch, plan) + penalty for epoch in by_epoch]
+    if not (all(map(math.isfinite, losses)) and all_finite(network.parameters)):
         network._restore(before)
-        raise DivergenceError(_explain_divergence(loss, history.epochs + 1, plan), history)
-    history.loss.append(loss)
-    history.seconds.append(time.perf_counter() - began)
+        _diverge(network, data, plan, orders, history, losses[0])
+    history.loss += losses
+    history.seconds += [(time.perf_counter() - began) / len(orders)] * len(orders)
     if plan.keep_batch_loss:
-        history.batch_loss.append(batch_loss)
+        history.batch_loss += list(by_epoch)
 
 
-def _calls(network: Network, data: Data, plan: Plan) -> Iterator[tuple[Data, Integers]]:
-    """Yield the data and the order of each kernel call of an epoch: calls end at boundaries of batches."""
-    m = len(data.X)
+def _diverge(
+    network: Network, data: Data, plan: Plan, orders: list[Integers], history: History, loss: float
+) -> NoReturn:
+    """Raise the error of the epoch that diverged, after those before it."""
+    for order in orders if len(orders) > 1 else []:
+        _epochs(network, data, plan, [order], history, None)
+    what = "a parameter is no longer finite" if math.isfinite(loss) else f"the loss became {loss}"
+    raise DivergenceError(
+        f"the training diverged in epoch {history.epochs + 1}: {what} with learning rate "
+        f"{plan.optimizer.learning_rate:g}; the network holds its parameters from before that epoch. A smaller "
+        "learning rate or standardised inputs may help.",
+        history,
+    )
+
+
+def _calls(network: Network, data: Data, plan: Plan, orders: list[Integers]) -> Iterator[tuple[Data, Integers, int]]:
+    """Yield the data, the order and the number of epochs of each kernel call: calls end at boundaries of batches."""
+    if len(orders) > 1:
+        yield data, np.concatenate(orders), len(orders)
+        return
     granule = plan.batch_size if plan.batch_size > 1 else _SGD_GRANULE
-    budget = int(_OPERATIONS_PER_CALL / (6 * len(network.parameters)))  # 6 operations a weight and sample
-    length = max(1, budget // granule) * granule
-    no_order = np.empty(0, dtype=np.int64)
-    order = network.rng.permutation(m) if plan.shuffle and plan.batch_size < m else no_order
-    for start in range(0, m, length):
-        stop = min(start + length, m)
-        if order.size:
-            yield data, order[start:stop]
+    length = max(1, _samples_per_call(network) // granule) * granule
+    for start in range(0, plan.samples, length):
+        stop = min(start + length, plan.samples)
+        if orders[0].size:
+            yield data, orders[0][start:stop], 1
         else:
-            yield _rows(data, start, stop), no_order
+            yield _rows(data, start, stop), orders[0], 1
 
 
 def _rows(data: Data, start: int, stop: int) -> Data:
@@ -177,10 +214,10 @@ def _rows(data: Data, start: int, stop: int) -> Data:
     return Data(data.X[start:stop], labels, targets)
 
 
-def _run(network: Network, data: Data, order: Integers, plan: Plan) -> npt.NDArray[np.float64]:
+def _run(network: Network, data: Data, order: Integers, epochs: int, plan: Plan) -> npt.NDArray[np.float64]:
     """Take the steps of one kernel call; return their losses."""
-    samples = len(order) or len(data.X)
-    losses = np.empty(-(-samples // plan.batch_size))
+    samples = len(order) // epochs or len(data.X)
+    losses = np.empty(epochs * -(-samples // plan.batch_size))
     optimizer = contract.Optimizer(
         rule=int(plan.optimizer.rule),
         hyper=plan.optimizer.hyper(),
@@ -189,26 +226,18 @@ def _run(network: Network, data: Data, order: Integers, plan: Plan) -> npt.NDArr
         step=network._step,
         l2=plan.l2 / plan.samples,
     )
-    kernels = _kernels.kernels()
+    kernels, model, theta = _kernels.kernels(), network._model, network.parameters
     if plan.batch_size == 1:
-        kernels.sgd_epoch(network._model, network.parameters, data, order, optimizer, losses)
+        kernels.sgd_epoch(model, theta, data, order, optimizer, losses, epochs)
     else:
-        kernels.minibatch_epoch(network._model, network.parameters, data, order, plan.batch_size, optimizer, losses)
+        kernels.minibatch_epoch(model, theta, data, order, plan.batch_size, optimizer, losses, epochs)
     return losses
 
 
-def _mean_over_samples(batch_loss: npt.NDArray[np.float64], m: int, batch_size: int) -> float:
-    """Return the mean of the batches' mean losses, the last weighted by its own size."""
-    last = m - (len(batch_loss) - 1) * batch_size
-    return float((batch_loss[:-1].sum() * batch_size + batch_loss[-1] * last) / m)
-
-
-def _explain_divergence(loss: float, epoch: int, plan: Plan) -> str:
-    what = "a parameter is no longer finite" if math.isfinite(loss) else f"the loss became {loss}"
-    return (
-        f"the training diverged in epoch {epoch}: {what} with learning rate {plan.optimizer.learning_rate:g}; the "
-        "network holds its parameters from before that epoch. A smaller learning rate or standardised inputs may help."
-    )
+def _mean_over_samples(batch_loss: npt.NDArray[np.float64], plan: Plan) -> float:
+    """Return the mean of an epoch's batches' mean losses, the last weighted by its own size."""
+    last = plan.samples - (len(batch_loss) - 1) * plan.batch_size
+    return float((batch_loss[:-1].sum() * plan.batch_size + batch_loss[-1] * last) / plan.samples)
 
 
 @contextmanager

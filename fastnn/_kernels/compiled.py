@@ -74,10 +74,11 @@ class CompiledKernels(ABC):
         batch_size: int,
         optimizer: Optimizer,
         losses: npt.NDArray[np.float64],
+        epochs: int = 1,
     ) -> None:
         """Take one step for each batch_size rows of the order."""
         lanes = self.lanes(data.X.itemsize)
-        self.run(Job(lanes, model, parameters, data, batch_size, order, optimizer, losses))
+        self.run(Job(lanes, model, parameters, data, batch_size, order, optimizer, losses, epochs=epochs))
 
     def sgd_epoch(
         self,
@@ -87,6 +88,7 @@ class CompiledKernels(ABC):
         order: Integers,
         optimizer: Optimizer,
         losses: npt.NDArray[np.float64],
+        epochs: int = 1,
     ) -> None:
         """Take one step for each sample of the order.
 
@@ -95,4 +97,4 @@ class CompiledKernels(ABC):
         lanes = self.lanes(data.X.itemsize)
         plain = optimizer.rule == Rule.SGD and len(optimizer.state) == 0
         per_sample = plain and float(optimizer.rates.max()) * optimizer.l2 < MAX_SHRINKAGE
-        self.run(Job(lanes, model, parameters, data, 1, order, optimizer, losses, per_sample=per_sample))
+        self.run(Job(lanes, model, parameters, data, 1, order, optimizer, losses, per_sample=per_sample, epochs=epochs))

@@ -7,13 +7,14 @@ preallocated (m samples, s_l units in layer l, P parameters, ``real`` is float32
 - ``forward(model, parameters, X, out)``: the output unit's values A_L of every row.
 - ``loss(model, parameters, data, l2)``: the regularised cost J.
 - ``loss_and_gradient(model, parameters, data, l2, gradient)``: J, and dJ/dtheta laid out like ``parameters``.
-- ``sgd_epoch(model, parameters, data, order, optimizer, losses)``: one step a sample.
-- ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses)``: one step a batch; the last
-  batch may be smaller. ``batch_size >= m`` is gradient descent.
+- ``sgd_epoch(model, parameters, data, order, optimizer, losses, epochs=1)``: one step a sample.
+- ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses, epochs=1)``: one step a batch; the
+  last batch of an epoch may be smaller. ``batch_size >= m`` is gradient descent.
 
 The epochs update ``parameters``, ``optimizer.state`` and ``optimizer.step`` in place and write into ``losses`` the
 mean loss of each step's samples, without the penalty, under the parameters before that step. ``order`` holds the rows
-to visit, in order (an epoch or a part of it); an empty ``order`` means all rows, first to last.
+to visit, in order (an epoch or a part of it); an empty ``order`` means all rows, first to last. Several epochs go in
+one after the other, the order of each following that of the one before.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ INTEGERS = (
     # the network: the addresses of the layer table below and of the slopes, and the loss
     "layers", "table", "slopes", "loss", "n_inputs", "n_outputs", "itemsize",
     # the samples: addresses (0: there is none), how many to visit, and whether to write outputs, a gradient or neither
-    "X", "labels", "targets", "order", "samples", "batch_size", "out", "losses", "gradient",
+    "X", "labels", "targets", "order", "samples", "epochs", "batch_size", "out", "losses", "gradient",
     # the parameters and the optimizer
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
@@ -108,6 +108,7 @@ class Job:
         gradient: Array | None = None,
         l2: float = 0.0,
         per_sample: bool = False,
+        epochs: int = 1,
     ) -> None:
         self.fields = np.zeros(1, JOB)
         self.kept: list[object] = []  # the arrays behind the addresses
@@ -115,7 +116,7 @@ class Job:
         self._itemsize = parameters.itemsize
         self._lanes = lanes
         self._network(model)
-        self._samples(data, batch_size, order, losses, out, gradient)
+        self._samples(data, batch_size, order, epochs, losses, out, gradient)
         self.set(l2=l2, per_sample=per_sample)
         self._optimizer(optimizer)
         self.set(backward=bool(self["training"] or self["gradient"]))
@@ -184,17 +185,19 @@ class Job:
         data: Data,
         batch_size: int,
         order: Integers | None,
+        epochs: int,
         losses: npt.NDArray[np.float64] | None,
         out: Array | None,
         gradient: Array | None,
     ) -> None:
-        samples = len(order) if order is not None and order.size else len(data.X)
+        samples = len(order) // epochs if order is not None and order.size else len(data.X)
         self.set(
             X=self._address(data.X),
             labels=self._address(data.labels),
             targets=self._address(data.targets),
             order=self._address(order),
             samples=samples,
+            epochs=epochs,
             batch_size=min(batch_size, samples),
             out=self._address(out),
             losses=self._address(losses),
@@ -233,7 +236,9 @@ class Job:
         if shared:  # all threads share a tile, and one gradient: longer tiles pass it less often
             rows = min(MAX_TILE_ROWS, batch)
         chunks = 1 if shared else min(MAX_CHUNKS, -(-batch // rows))
-        limit = min(batch * operations / OPERATIONS_PER_STEP, samples * operations / OPERATIONS_PER_CALL)
+        limit = min(
+            batch * operations / OPERATIONS_PER_STEP, self["epochs"] * samples * operations / OPERATIONS_PER_CALL
+        )
         threads = max(1, min(_kernels.get_num_threads(), int(limit)))
         share = -(-rows // threads)
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS

@@ -8,6 +8,7 @@ respect to Z times m, the number of samples.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -191,13 +192,14 @@ def minibatch_epoch(
     batch_size: int,
     optimizer: Optimizer,
     losses: npt.NDArray[np.float64],
+    epochs: int = 1,
 ) -> None:
     """Take one step for each batch_size rows of the order."""
     gradient = np.empty_like(parameters)
-    m = len(order) if order.size else len(data.X)
-    for step, start in enumerate(range(0, m, batch_size)):
-        stop = min(start + batch_size, m)
-        batch = take(data, order[start:stop] if order.size else slice(start, stop))
+    m = len(order) // epochs if order.size else len(data.X)
+    batches = [slice(start, min(start + batch_size, m)) for start in range(0, m, batch_size)]
+    for step, (epoch, rows) in enumerate(product(range(epochs), batches)):
+        batch = take(data, order[epoch * m :][rows] if order.size else rows)
         losses[step] = backpropagate(model, parameters, batch, optimizer.l2, gradient)
         update(model, parameters, gradient, optimizer, float(optimizer.rates[step]))
 
@@ -209,9 +211,10 @@ def sgd_epoch(
     order: Integers,
     optimizer: Optimizer,
     losses: npt.NDArray[np.float64],
+    epochs: int = 1,
 ) -> None:
     """Take one step for each sample of the order."""
-    minibatch_epoch(model, parameters, data, order, 1, optimizer, losses)
+    minibatch_epoch(model, parameters, data, order, 1, optimizer, losses, epochs)
 
 
 def take(data: Data, rows: Integers | slice) -> Data:

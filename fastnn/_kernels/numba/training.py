@@ -259,7 +259,25 @@ def lead_samples(job, like, thread):
         job.next_count = min(job.tile_rows, job.samples - job.next_start)
         sample_block(job, like, thread)
     integers(job.step)[0] += job.samples
-    store_weights(job, like)
+
+
+@kernel
+def lead_batches(job, like, thread):
+    """Go through an epoch's batches, one step for each."""
+    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+        begin_step(job, step)
+        total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
+        numbers(job.losses)[step] = total / job.batch_rows
+
+
+@kernel
+def end_epoch(job):
+    """Move on to the next epoch's order, learning rates and losses."""
+    steps = (job.samples + job.batch_size - 1) // job.batch_size
+    job.rates += 8 * steps * job.rate_stride
+    job.losses += 8 * steps
+    if job.order != 0:
+        job.order += 8 * job.samples
 
 
 @kernel
@@ -267,16 +285,17 @@ def lead(job, like, thread):
     """Go through all the steps of the job."""
     for layer in range(job.layers):
         refresh(job, like, layer, START, field(job, layer, N_IN) + 1)
-    if job.per_sample:
-        lead_samples(job, like, thread)
-        return
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
-    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
-        begin_step(job, step)
-        total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
-        numbers(job.losses)[step] = total / job.batch_rows
+    for _ in range(job.epochs):
+        if job.per_sample:
+            lead_samples(job, like, thread)
+        else:
+            lead_batches(job, like, thread)
+        end_epoch(job)
+    if job.per_sample:
+        store_weights(job, like)
 
 
 @kernel
