@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -75,8 +78,9 @@ def as_targets(
         array = array[:, None]
     if not loss.classifies:
         return no_labels, _convert(array, dtype, check_finite, name)
-    if not np.isin(array, (0, 1)).all():
-        raise ValueError(f"{name} must hold 0 and 1 only; found {array[~np.isin(array, (0, 1))][0]}")
+    for part in _in_parts(array):
+        if (wrong := (part != 0) & (part != 1)).any():
+            raise ValueError(f"{name} must hold 0 and 1 only; found {part[wrong][0]}")
     if not softmax:
         return no_labels, np.require(array, dtype, ["C", "A"])
     if (array.sum(axis=1) != 1).any():
@@ -89,19 +93,25 @@ def all_finite(array: npt.NDArray[np.generic]) -> bool:
     """Return whether the array holds neither NaN nor infinity, without a mask as large as the array."""
     if array.dtype.kind != "f":
         return True
+    return all(bool(np.isfinite(part).all()) for part in _in_parts(array))
+
+
+def _in_parts(array: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[Any]]:
+    """Yield rows of the array, a part at a time."""
     rows = max(1, _CHECK_ELEMENTS // max(1, array[:1].size))
-    return all(bool(np.isfinite(array[i : i + rows]).all()) for i in range(0, len(array), rows))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
 
 
 def _as_labels(array: npt.NDArray[np.generic], classes: int, name: str) -> Integers:
     with np.errstate(invalid="ignore"):  # NaN and infinity have no integer; the comparison below finds them
-        labels = array.astype(np.int64)
-    if not np.array_equal(labels, array):
+        labels = array.astype(np.int64, copy=False)
+    if array.dtype.kind != "i" and not np.array_equal(labels, array):
         raise ValueError(f"{name} must hold integer labels; found {array[labels != array][0]}")
     if labels.min() < 0 or labels.max() >= classes:
         found = labels[(labels < 0) | (labels >= classes)][0]
         raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, one class an output; found {found}")
-    return labels
+    return np.ascontiguousarray(labels)
 
 
 def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
