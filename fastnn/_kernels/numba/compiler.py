@@ -38,7 +38,6 @@ class _Library(JITCodeLibrary):
 
     def finalize(self):
         for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
 
@@ -56,7 +55,6 @@ class _LowerPiece(NativeLowering):
         # Numba finds the code of a call by the callee's entry point, whatever object that is.
         state.cr = state.cr._replace(cfunc=library)
         state.targetctx.insert_user_function(library, state.cr.fndesc, [library])
-        state.reload_init.extend(library._reload_init)
         return True
 
 
