@@ -36,8 +36,10 @@ INTEGERS = (
     "threads", "task_rows", "blocks", "block_table", "team", "training", "backward",
     # the step under way, written by the leading thread
     "batch_start", "batch_rows", "tile_start", "tile_count",
-    # per-sample descent: its blocks' Gram matrices and rates, vectors for a sample, the block under way and the next
-    "per_sample", "gram", "block_rates", "scratch", "scratch_size", "parity", "next_start", "next_count",
+    # a thread's memory for a block of the gradient, or for a sample in per-sample descent
+    "scratch", "scratch_size",
+    # per-sample descent: its blocks' Gram matrices and rates, the block under way and the next
+    "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
     # the addresses of compiled functions
     "multiply", "dots", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
 )  # fmt: skip
@@ -285,8 +287,13 @@ class Job:
                 scratch=self._allocate(2 * scratch_size),
                 scratch_size=scratch_size,
             )
-        elif self["order"]:
-            self.set(gathered=self._allocate(tiles * gathered))
+        else:
+            scratch_size = self._line((BLOCK_ROWS + 1) * int(width_out.max()))
+            self.set(
+                gathered=self._allocate(tiles * gathered if self["order"] else 0),
+                scratch=self._allocate(self["threads"] * scratch_size if self["shared"] else 0),
+                scratch_size=scratch_size,
+            )
         self._copies()
         self._blocks()
 

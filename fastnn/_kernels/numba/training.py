@@ -27,6 +27,7 @@ from fastnn._kernels.numba.memory import (
     N_IN,
     ONE,
     START,
+    SUMS,
     WIDTH_OUT,
     call,
     field,
@@ -96,10 +97,24 @@ def block(job, task):
 
 
 @kernel
-def add_block(job, like, task):
+def block_sums(job, like, thread, layer, begin):
+    """Return the pointer to the gradient that a block is added to, as if all of it was there.
+
+    A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
+    """
+    width = field(job, layer, WIDTH_OUT)
+    if job.tile_count < job.batch_rows or width == 1:
+        return reals(like, job.sums)
+    scratch = advance(reals(like, job.scratch), thread * job.scratch_size)
+    return advance(scratch, -(field(job, layer, SUMS) + begin * width))
+
+
+@kernel
+def add_block(job, like, thread, task):
     """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
     layer, begin, end = block(job, task)
-    A, memory, sums = inputs(job, like, SHARED, job.tile_start, START), reals(like, job.tiles), reals(like, job.sums)
+    A, memory = inputs(job, like, SHARED, job.tile_start, START), reals(like, job.tiles)
+    sums = block_sums(job, like, thread, layer, begin)
     mode = ASSIGN if job.tile_start == job.batch_start else ADD
     add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
     if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
@@ -132,7 +147,7 @@ def run_task_at(address, like, thread, kind, task):
         row = task * job.task_rows
         pass_rows(job, like, SHARED, job.tile_start, row, min(job.task_rows, job.tile_count - row))
     elif kind == BLOCK:
-        add_block(job, like, task)
+        add_block(job, like, thread, task)
     elif kind == CHUNK:
         pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
