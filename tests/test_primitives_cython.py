@@ -147,6 +147,18 @@ def test_dots(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_sum(level, dtype):
+    """Against float64, with NaN after the numbers; the same bits wherever the numbers begin."""
+    run = ctypes.CFUNCTYPE(scalar(dtype), POINTER, SIZE)(kernels.addresses(np.dtype(dtype).itemsize)["sum"])
+    for n in (*range(2 * kernels.lanes(4) + 2), 100, 480, 1000):
+        x = np.full(n + 1, np.nan, dtype)
+        x[:n] = np.random.default_rng(n).normal(size=n)
+        found, elsewhere = run(at(x), n), np.concatenate(([np.nan], x)).astype(dtype)
+        assert abs(found - x[:n].astype(float).sum()) <= n * np.finfo(dtype).eps * np.abs(x[:n]).sum()
+        assert run(at(elsewhere, 1), n) == found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
 @pytest.mark.parametrize("mode", [STORE, ADD, BIAS])
 def test_multiply(level, mode, by_columns, dtype):

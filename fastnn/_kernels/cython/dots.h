@@ -1,7 +1,8 @@
-/* Dot products of the rows of a matrix with one vector: what a single sample needs of transposed weights. */
+/* Dot products of the rows of a matrix with one vector: what a single sample or output needs of transposed weights. */
 #define sum_lanes NAME(sum_lanes)
 #define dots_of NAME(dots_of)
 #define dots NAME(dots)
+#define sum NAME(sum)
 
 /* The sum of the lanes, added as a tree. */
 INLINE REAL sum_lanes(vec x)
@@ -37,4 +38,17 @@ static void dots(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, co
     for (; rows - r >= 4; r += 4) dots_of(4, n, M + r * m_row, m_row, v, out + r);
     for (; rows - r >= 2; r += 2) dots_of(2, n, M + r * m_row, m_row, v, out + r);
     for (; rows > r; r++) dots_of(1, n, M + r * m_row, m_row, v, out + r);
+}
+
+static REAL sum(const REAL *x, ptrdiff_t n)
+{
+    vec sums[4];
+    ptrdiff_t i = 0;
+    UNROLL for (int j = 0; j < 4; j++) sums[j] = CONSTANT(0);
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        UNROLL for (int j = 0; j < 4; j++) sums[j] += load(x + i + j * LANES);
+    }
+    for (; i + LANES <= n; i += LANES) sums[0] += load(x + i);
+    if (i < n) sums[1] += load_part(x + i, n - i);
+    return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }

@@ -2,9 +2,9 @@
 
 cdef struct Job:
     # the network
-    int64_t layers, table, slopes, loss, n_inputs, n_outputs
+    int64_t layers, table, slopes, loss, n_inputs, n_outputs, itemsize
     # the samples
-    int64_t X, labels, targets, order, samples, batch_size, out, losses, gradient
+    int64_t X, labels, targets, order, samples, epochs, batch_size, out, losses, gradient
     # the parameters and the optimizer
     int64_t parameters, state, n_parameters, rates, rate_stride, step, rule
     # the workspace
@@ -14,8 +14,10 @@ cdef struct Job:
     int64_t threads, task_rows, blocks, block_table, team, training, backward
     # the step under way
     int64_t batch_start, batch_rows, tile_start, tile_count
+    # a thread's memory for a block of the gradient, or for a sample in per-sample descent
+    int64_t scratch, scratch_size
     # per-sample descent
-    int64_t per_sample, gram, block_rates, scratch, scratch_size, parity, next_start, next_count
+    int64_t per_sample, gram, block_rates, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
     int64_t multiply, dots, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2

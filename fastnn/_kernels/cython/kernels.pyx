@@ -2,7 +2,7 @@
 
 from libc.math cimport log
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy
 
 from fastnn._kernels.cython.primitives cimport *
 
@@ -11,8 +11,8 @@ ctypedef fused real:
     double
 
 include "job.pxi"
-include "memory.pxi"
 include "primitives.pxi"
+include "memory.pxi"
 include "team.pxi"
 include "layers.pxi"
 include "update.pxi"

@@ -29,15 +29,27 @@ cdef inline int64_t input_stride(const Job *job) noexcept nogil:
     return field(job, 0, WIDTH_IN) if job.order != 0 else job.n_inputs
 
 
+cdef inline void prefetch_sample(const Job *job, const real *like, int64_t sample) noexcept nogil:
+    """Ask for a sample of the next batch: rows in random order are a cache miss each."""
+    prefetch(reals(like, job.X) + sample * job.n_inputs, job.n_inputs)
+    if job.labels != 0:
+        fastnn_prefetch(integers(job.labels) + sample, sizeof(int64_t))
+    else:
+        prefetch(reals(like, job.targets) + sample * job.n_outputs, job.n_outputs)
+
+
 cdef void gather(const Job *job, const real *like, real *A, int64_t first, int64_t rows) noexcept nogil:
     """Copy the rows visited from the first-th on next to each other."""
     if job.order == 0:
         return
-    cdef int64_t r, stride = field(job, 0, WIDTH_IN)
+    cdef int64_t r, ahead, stride = field(job, 0, WIDTH_IN)
     cdef int64_t *order = integers(job.order)
     cdef real *X = reals(like, job.X)
     for r in range(rows):
         memcpy(A + r * stride, X + order[first + r] * job.n_inputs, job.n_inputs * sizeof(real))
+        ahead = first + r + job.batch_rows
+        if ahead < job.samples:
+            prefetch_sample(job, like, order[ahead])
 
 
 cdef inline real *layer_memory(const Job *job, real *memory, int64_t layer, int64_t column, int64_t row) noexcept nogil:
@@ -47,7 +59,7 @@ cdef inline real *layer_memory(const Job *job, real *memory, int64_t layer, int6
 
 cdef void forward(const Job *job, real *memory, const real *A, int64_t row, int64_t rows) noexcept nogil:
     """Compute every layer's outputs; the last layer's are left before the output unit, as Z_L."""
-    cdef int64_t layer, width, stride = input_stride(job)
+    cdef int64_t r, layer, width, stride = input_stride(job)
     cdef real *Z
     cdef real *W
     cdef real *b
@@ -55,7 +67,12 @@ cdef void forward(const Job *job, real *memory, const real *A, int64_t row, int6
         width = field(job, layer, WIDTH_OUT)
         Z = layer_memory(job, memory, layer, OUTPUTS, row)
         W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
-        multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FASTNN_BIAS, b)
+        if width == 1:
+            dots(rows, stride, A, stride, reals(memory, field(job, layer, TRANSPOSED)), Z)
+            for r in range(rows):
+                Z[r] += b[0]
+        else:
+            multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FASTNN_BIAS, b)
         if layer < job.layers - 1:
             activate(field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width)
         A, stride = Z, width
@@ -68,8 +85,8 @@ cdef void softmax(
     cdef int64_t r, k
     cdef const real *z
     cdef real *e
-    cdef real top
-    cdef double total  # one number near 1 and small ones: their sum's logarithm is a small loss
+    cdef real top, inverse
+    cdef double total  # one number near 1 and small ones, and their sum's logarithm is a small loss
     for r in range(rows):
         z = Z + r * width
         top = z[0]
@@ -81,11 +98,12 @@ cdef void softmax(
     exp_array(outputs, rows * K)
     for r in range(rows):
         e = outputs + r * K
-        total = e[0]
-        for k in range(1, K):
-            total += e[k]
+        total = 0.0
         for k in range(K):
-            e[k] /= <real>total
+            total += e[k]
+        inverse = <real>(1 / total)
+        for k in range(K):
+            e[k] *= inverse
         log_sums[r] += log(total)
 
 
@@ -125,6 +143,70 @@ cdef void load_targets(const Job *job, real *Y, int64_t first, int64_t rows) noe
                 y[k] = reals(Y, job.targets)[sample * K + k]
 
 
+cdef real *targets_of(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
+    """Return the pointer to the rows' targets: in the data where they lie next to each other, copied to Y otherwise."""
+    if job.order == 0 and job.labels == 0:
+        return reals(Y, job.targets) + first * job.n_outputs
+    load_targets(job, Y, first, rows)
+    return Y
+
+
+cdef void softmax_deltas(
+    const Job *job, const real *Z, int64_t width, real *outputs, int64_t first, int64_t rows, double *losses
+) noexcept nogil:
+    """Write softmax minus the labels' ones, and each row's loss."""
+    cdef int64_t r, k, label, K = job.n_outputs
+    cdef real *o
+    cdef double others
+    softmax(Z, width, K, rows, outputs, losses)
+    for r in range(rows):
+        label = integers(job.labels)[sample_at(job, first + r)]
+        losses[r] -= Z[r * width + label]
+        others, o = 0.0, outputs + r * K  # 1 - a from the other outputs: a itself may have rounded to 1
+        o[label] = 0
+        for k in range(K):
+            others += o[k]
+        o[label] = <real>-others
+
+
+cdef void add_outputs(const real *values, int64_t K, int64_t rows, double *losses) noexcept nogil:
+    """Write the sum of each row's K values."""
+    cdef int64_t r, k
+    cdef double total
+    if K == 1:
+        for r in range(rows):
+            losses[r] = values[r]
+        return
+    for r in range(rows):
+        total = 0.0
+        for k in range(r * K, r * K + K):
+            total += values[k]
+        losses[r] = total
+
+
+cdef void sigmoid_deltas(
+    const Job *job, real *outputs, const real *Y, real *entropies, int64_t rows, double *losses
+) noexcept nogil:
+    """Turn the outputs' z into sigmoid(z) - y, and write each row's loss."""
+    cdef int64_t i, K = job.n_outputs
+    sigmoid_cross_entropy_array(outputs, Y, entropies, rows * K)
+    activate(SIGMOID, 0.0, outputs, rows * K)
+    for i in range(rows * K):
+        outputs[i] -= Y[i]
+    add_outputs(entropies, K, rows, losses)
+
+
+cdef void linear_deltas(
+    const Job *job, real *outputs, const real *Y, real *halves, int64_t rows, double *losses
+) noexcept nogil:
+    """Turn the outputs' z into z - y, and write each row's loss."""
+    cdef int64_t i, K = job.n_outputs
+    for i in range(rows * K):
+        outputs[i] -= Y[i]
+        halves[i] = outputs[i] * outputs[i] / 2
+    add_outputs(halves, K, rows, losses)
+
+
 cdef void output_deltas(
     const Job *job, real *memory, int64_t row, int64_t rows, int64_t first, double *losses
 ) noexcept nogil:
@@ -132,35 +214,26 @@ cdef void output_deltas(
 
     ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
     """
-    cdef int64_t r, k, label, last = job.layers - 1
+    cdef int64_t r, k, last = job.layers - 1
     cdef int64_t K = job.n_outputs, width = field(job, last, WIDTH_OUT), n = job.tile_rows * job.n_outputs
     cdef real *Z = layer_memory(job, memory, last, OUTPUTS, row)
     cdef real *outputs = memory + job.compact + row * K
     cdef real *Y = outputs + n
     cdef real *entropies = outputs + 2 * n
-    cdef double total
     if job.loss == SOFTMAX_LOSS:
-        softmax(Z, width, K, rows, outputs, losses)
-        for r in range(rows):
-            label = integers(job.labels)[sample_at(job, first + r)]
-            losses[r] -= Z[r * width + label]
-            outputs[r * K + label] = 0
-            total = 0.0
-            for k in range(r * K, r * K + K):
-                total += outputs[k]
-            outputs[r * K + label] = -total  # a_y - 1 without cancellation
+        softmax_deltas(job, Z, width, outputs, first, rows, losses)
     else:
-        load_targets(job, Y, first, rows)
-        compact(Z, width, K, rows, outputs)
+        if width == K:
+            outputs = Z
+        else:
+            compact(Z, width, K, rows, outputs)
+        Y = targets_of(job, Y, first, rows)
         if job.loss == SIGMOID_LOSS:
-            sigmoid_cross_entropy_array(outputs, Y, entropies, rows * K)
-            activate(SIGMOID, 0.0, outputs, rows * K)
-        for r in range(rows):
-            total = 0.0
-            for k in range(r * K, r * K + K):
-                outputs[k] -= Y[k]
-                total += entropies[k] if job.loss == SIGMOID_LOSS else 0.5 * outputs[k] * outputs[k]
-            losses[r] = total
+            sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
+        else:
+            linear_deltas(job, outputs, Y, entropies, rows, losses)
+        if width == K:
+            return
     for r in range(rows):
         for k in range(K):
             Z[r * width + k] = outputs[r * K + k]
@@ -187,6 +260,20 @@ cdef void backward(const Job *job, real *memory, int64_t row, int64_t rows) noex
         multiply_by_derivative(field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in)
 
 
+cdef void add_output_gradient(
+    const real *A, int64_t stride, const real *delta, real *sums, int64_t n_in, int64_t begin, int64_t end,
+    int64_t rows, int mode,
+) noexcept nogil:
+    """Add A^T delta to the sums of a single output, whose weights lie along the lanes, its bias after them."""
+    cdef int64_t count = padded(A, min(end, n_in) - begin)
+    cdef real *C = sums + begin
+    cdef real total
+    multiply(1, count, rows, delta, 0, 1, A + begin, stride, C, count, mode, C)
+    if end > n_in:
+        total = total_of(delta, rows)
+        sums[stride] = total if mode == FASTNN_STORE else sums[stride] + total
+
+
 cdef void add_gradient(
     const Job *job, real *memory, const real *A, int64_t layer, int64_t begin, int64_t end, int64_t rows, real *sums,
     int mode,
@@ -197,10 +284,14 @@ cdef void add_gradient(
     """
     cdef int64_t n_in = field(job, layer, N_IN), width = field(job, layer, WIDTH_OUT), stride = input_stride(job)
     cdef real *delta = layer_memory(job, memory, layer, DELTAS, 0)
-    cdef real *C = sums + field(job, layer, SUMS) + begin * width
+    cdef real *C = sums + field(job, layer, SUMS)
     cdef int64_t weights = min(end, n_in) - begin
     if layer > 0:
         A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, 0), field(job, layer, WIDTH_IN)
+    if width == 1:
+        add_output_gradient(A, stride, delta, C, n_in, begin, end, rows, mode)
+        return
+    C += begin * width
     multiply(weights, width, rows, A + begin, 1, stride, delta, width, C, width, mode, C)
     if end > n_in:  # A^T of ones: both strides are 0
         C += weights * width

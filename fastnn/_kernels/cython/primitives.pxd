@@ -35,6 +35,7 @@ cdef extern from "primitives.h" nogil:
                          const float *bias) noexcept nogil
         void (*dots)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
                      float *out) noexcept nogil
+        float (*sum)(const float *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, float slope, float *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, float slope, const float *a, float *delta,
                                        Py_ssize_t n) noexcept nogil
@@ -56,6 +57,7 @@ cdef extern from "primitives.h" nogil:
                          const double *bias) noexcept nogil
         void (*dots)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
                      double *out) noexcept nogil
+        double (*sum)(const double *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, double slope, double *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, double slope, const double *a, double *delta,
                                        Py_ssize_t n) noexcept nogil
@@ -79,4 +81,5 @@ cdef extern from "threads.h" nogil:
     int64_t fastnn_fetch_add(int64_t *p, int64_t x) noexcept
     bint fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired) noexcept
     void fastnn_pause() noexcept
+    void fastnn_prefetch(const void *p, int64_t bytes) noexcept
     void fastnn_yield() noexcept

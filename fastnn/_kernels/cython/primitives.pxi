@@ -39,6 +39,7 @@ def addresses(int itemsize):
         return {
             "multiply": <size_t>F32.multiply,
             "dots": <size_t>F32.dots,
+            "sum": <size_t>F32.sum,
             "activate": <size_t>F32.activate,
             "multiply_by_derivative": <size_t>F32.multiply_by_derivative,
             "exp_array": <size_t>F32.exp_array,
@@ -50,6 +51,7 @@ def addresses(int itemsize):
     return {
         "multiply": <size_t>F64.multiply,
         "dots": <size_t>F64.dots,
+        "sum": <size_t>F64.sum,
         "activate": <size_t>F64.activate,
         "multiply_by_derivative": <size_t>F64.multiply_by_derivative,
         "exp_array": <size_t>F64.exp_array,
@@ -77,6 +79,14 @@ cdef inline void dots(
         F32.dots(rows, n, M, m_row, v, out)
     else:
         F64.dots(rows, n, M, m_row, v, out)
+
+
+cdef inline real total_of(const real *values, int64_t n) noexcept nogil:
+    """Return the sum of n numbers, added in several chains."""
+    if real is float:
+        return F32.sum(values, n)
+    else:
+        return F64.sum(values, n)
 
 
 cdef inline void activate(int64_t activation, double slope, real *z, int64_t n) noexcept nogil:

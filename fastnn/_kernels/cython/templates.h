@@ -10,6 +10,6 @@
 #include "update.h"
 
 static const TABLE NAME(table) = {
-    LEVEL_NAME, LANES, TILE_ROWS, TILE_VECTORS, multiply, dots, activate, multiply_by_derivative, exp_array,
-    log_array, sigmoid_cross_entropy_array, update, transpose,
+    LEVEL_NAME, LANES, TILE_ROWS, TILE_VECTORS, multiply, dots, sum, activate, multiply_by_derivative,
+    exp_array, log_array, sigmoid_cross_entropy_array, update, transpose,
 };

@@ -1,4 +1,4 @@
-/* Atomic 64-bit integers and waiting, for the team of threads: GCC, clang and MSVC. */
+/* Atomic 64-bit integers and waiting, for the team of threads, and prefetching: GCC, clang and MSVC. */
 #ifndef FASTNN_THREADS_H
 #define FASTNN_THREADS_H
 
@@ -26,6 +26,7 @@ static __inline int fastnn_compare_exchange(int64_t *p, int64_t expected, int64_
     return _InterlockedCompareExchange64((volatile __int64 *)p, desired, expected) == expected;
 }
 static __inline void fastnn_pause(void) { YieldProcessor(); }
+#define FASTNN_PREFETCH(p) PreFetchCacheLine(PF_TEMPORAL_LEVEL_1, p)
 
 #else
 
@@ -52,7 +53,17 @@ static inline void fastnn_pause(void)
 #endif
 }
 
+#define FASTNN_PREFETCH(p) __builtin_prefetch(p)
+
 #endif
+
+/* Asks for the first cache lines of some bytes; the CPU's own prefetcher follows a longer run. */
+static inline void fastnn_prefetch(const void *p, int64_t bytes)
+{
+    enum { CACHE_LINE = 64, PREFETCHED_BYTES = 512 };
+    for (int64_t offset = 0; offset < bytes && offset < PREFETCHED_BYTES; offset += CACHE_LINE)
+        FASTNN_PREFETCH((const char *)p + offset);
+}
 
 /* Lets another thread run on this core. */
 #if defined(_WIN32)

@@ -40,13 +40,26 @@ cdef inline int64_t *block(const Job *job, int64_t task) noexcept nogil:
     return integers(job.block_table) + 3 * task
 
 
-cdef void add_block(const Job *job, const real *like, int64_t task) noexcept nogil:
+cdef inline real *block_sums(
+    const Job *job, const real *like, int64_t thread, int64_t layer, int64_t begin
+) noexcept nogil:
+    """Return the pointer to the gradient that a block is added to, as if all of it was there.
+
+    A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
+    """
+    cdef int64_t width = field(job, layer, WIDTH_OUT)
+    if job.tile_count < job.batch_rows or width == 1:
+        return reals(like, job.sums)
+    return reals(like, job.scratch) + thread * job.scratch_size - (field(job, layer, SUMS) + begin * width)
+
+
+cdef void add_block(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
     """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
     cdef int64_t *entry = block(job, task)
     cdef int64_t layer = entry[0], begin = entry[1], end = entry[2]
     cdef real *A = inputs(job, like, 0, job.tile_start, 0)
     cdef real *memory = reals(like, job.tiles)
-    cdef real *sums = reals(like, job.sums)
+    cdef real *sums = block_sums(job, like, thread, layer, begin)
     cdef int mode = FASTNN_STORE if job.tile_start == job.batch_start else FASTNN_ADD
     add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
     if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
@@ -57,7 +70,7 @@ cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t c
     """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
     cdef int64_t begin = job.batch_start + chunk * job.batch_rows // job.chunks
     cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
-    cdef int64_t r, layer, rows, first = begin
+    cdef int64_t layer, rows, first = begin
     cdef real *memory = tile_memory(job, like, thread)
     cdef real *sums = reals(like, job.sums) + chunk * job.sums_size
     cdef double *losses = numbers(job.row_losses) + thread * job.tile_rows
@@ -67,8 +80,7 @@ cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t c
     while first < end:
         rows = min(job.tile_rows, end - first)
         pass_rows(job, like, thread, first, 0, rows)
-        for r in range(rows):
-            total += losses[r]
+        total += total_of(losses, rows)
         if job.backward:
             A, mode = inputs(job, like, thread, first, 0), FASTNN_STORE if first == begin else FASTNN_ADD
             for layer in range(job.layers):
@@ -85,7 +97,7 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         row = task * job.task_rows
         pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row))
     elif kind == BLOCK:
-        add_block(job, like, task)
+        add_block(job, like, thread, task)
     elif kind == CHUNK:
         pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
@@ -145,20 +157,20 @@ cdef void begin_step(Job *job, int64_t step) noexcept nogil:
     if job.training:
         t[0] += 1
         job.rate = numbers(job.rates)[step * job.rate_stride]
-        job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
+        if job.rule == FASTNN_ADAM or job.rule == FASTNN_ADAMW:
+            job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
 
 
 cdef double shared_step(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
     cdef double *losses = numbers(job.row_losses)
     cdef double total = 0.0
-    cdef int64_t r, first = job.batch_start
+    cdef int64_t first = job.batch_start
     while first < job.batch_start + job.batch_rows:
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
         run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
-        for r in range(job.tile_count):
-            total += losses[r]
+        total += total_of(losses, job.tile_count)
         run_phase(job, like, thread, BLOCK, job.blocks)
         first += job.tile_rows
     return total
@@ -201,28 +213,43 @@ cdef void lead_samples(Job *job, const real *like, int64_t thread) noexcept nogi
         job.next_count = min(job.tile_rows, job.samples - job.next_start)
         sample_block(job, like, thread)
     integers(job.step)[0] += job.samples
-    store_weights(job, like)
+
+
+cdef void lead_batches(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through an epoch's batches, one step for each."""
+    cdef int64_t step
+    cdef double total
+    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+        begin_step(job, step)
+        total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
+        numbers(job.losses)[step] = total / job.batch_rows
+
+
+cdef void end_epoch(Job *job) noexcept nogil:
+    """Move on to the next epoch's order, learning rates and losses."""
+    cdef int64_t steps = (job.samples + job.batch_size - 1) // job.batch_size
+    job.rates += 8 * steps * job.rate_stride
+    job.losses += 8 * steps
+    if job.order != 0:
+        job.order += 8 * job.samples
 
 
 cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through all the steps of the job."""
-    cdef int64_t layer, step
-    cdef double total
+    cdef int64_t layer, epoch
     for layer in range(job.layers):
         refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
-    if job.per_sample:
-        lead_samples(job, like, thread)
-        return
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
-    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
-        begin_step(job, step)
-        if job.shared:
-            total = shared_step(job, like, thread)
+    for epoch in range(job.epochs):
+        if job.per_sample:
+            lead_samples(job, like, thread)
         else:
-            total = chunked_step(job, like, thread)
-        numbers(job.losses)[step] = total / job.batch_rows
+            lead_batches(job, like, thread)
+        end_epoch(job)
+    if job.per_sample:
+        store_weights(job, like)
 
 
 cdef void work(int64_t address, const real *like, int64_t thread) noexcept nogil:

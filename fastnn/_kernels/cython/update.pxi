@@ -65,14 +65,17 @@ cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin
 cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
     """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
     cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
-    cdef int64_t i, last = min(end, n_in)
+    cdef int64_t i, j, bias, last = min(end, n_in)
     cdef real *G = sums + field(job, layer, SUMS)
-    if n_out != width:  # the sums of a block have served their purpose: without padding they are one step
-        for i in range(begin + 1, last):
-            memmove(G + begin * width + (i - begin) * n_out, G + i * width, n_out * sizeof(real))
-    apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, G + begin * width, True)
-    if end > n_in:
-        apply(job, field(job, layer, BIASES), n_out, G + n_in * width, False)
+    cdef real *rows = G + begin * width
+    if end > n_in:  # before the rows above it move
+        bias = field(job, layer, WIDTH_IN) if width == 1 else n_in * width
+        apply(job, field(job, layer, BIASES), n_out, G + bias, False)
+    if n_out != width:
+        for i in range(1, last - begin):
+            for j in range(n_out):
+                rows[i * n_out + j] = rows[i * width + j]
+    apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, rows, True)
     if job.training:
         refresh(job, sums, layer, begin, end)
 
@@ -83,6 +86,8 @@ cdef void add_chunks(const Job *job, real *sums, int64_t layer, int64_t begin, i
     cdef int64_t start = field(job, layer, SUMS) + begin * width, n = (end - begin) * width
     cdef real *total = sums + start
     cdef real *part
+    if width == 1 and end > field(job, layer, N_IN):
+        n = field(job, layer, WIDTH_IN) + 1 - begin
     for chunk in range(1, job.chunks):
         part = sums + chunk * job.sums_size + start
         for i in range(n):
