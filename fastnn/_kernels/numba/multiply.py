@@ -188,6 +188,10 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     the finished sum to C, BIAS starts from bias[j]. Remainders are spread, so that no tile is much smaller than others.
     """
     vectors = cols // lanes(C)
+    if vectors <= MAX_VECTORS and depth <= MAX_DEPTH and rows <= MAX_ROWS[vectors - 1]:
+        # One tile: the divisions below would take longer than it, which small networks feel at each sample.
+        tile(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, 0)
+        return
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
     blocks = 1 if mode == ADD else max(1, (depth + MAX_DEPTH - 1) // MAX_DEPTH)
     k = 0

@@ -16,7 +16,7 @@ Layers after the first are kept transposed, (n_out, width_in): forward is a dot 
 from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.layers import layer_memory, output_deltas, sample_at
+from fastnn._kernels.numba.layers import layer_memory, output_deltas, prefetch_sample, sample_at
 from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
@@ -72,6 +72,9 @@ def prepare(job, like):
     for t in range(job.next_count):
         x, row = advance(X, t * width), advance(source, sample_at(job, job.next_start + t) * job.n_inputs)
         copy(x, row, job.n_inputs)
+        ahead = job.next_start + job.next_count + t
+        if ahead < job.samples:
+            prefetch_sample(job, like, sample_at(job, ahead))
         if field(job, 0, DEFERRED):
             call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
 
