@@ -43,8 +43,6 @@ _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 
 def kernel(python_function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Make a function that kernels call, or whoever has its address; use it like `entry_point`."""
-    if options.get("parallel"):
-        return entry_point(python_function, **options)
     if python_function is None:
         return lambda function: kernel(function, **options)
     return Piece(python_function, {**OPTIONS, **options})

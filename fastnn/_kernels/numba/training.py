@@ -11,7 +11,7 @@ from numba.np.numpy_support import from_dtype
 
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba import primitives
-from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.cache import entry_point, kernel
 from fastnn._kernels.numba.layers import (
     add_gradient,
     backward,
@@ -324,7 +324,7 @@ def work_at(address, like, thread):
         help(job, like, thread)
 
 
-@kernel(parallel=True)
+@entry_point(parallel=True)
 def run(work, address, threads):
     """Do a job with a number of threads; ``work`` is the address of `work_at`."""
     for thread in prange(threads):
