@@ -98,6 +98,7 @@ def test_wheel(python: str | Path, wheel: Path, tests: Path, room: Path, numba: 
     print(f"installed with NumPy in {time.perf_counter() - start:.1f} s")
     code = "import fastnn; assert 'site-packages' in fastnn.__file__; fastnn.show_config()"
     run(tester, "-c", code, folder=tests)
+    run(tester, ROOT / "tools" / "check_dispatch.py")
     run(tester, "-m", "pip", "install", "--quiet", f"{wheel}[{EXTRAS}]")
     if numba in {"no", "both"}:
         run(tester, "-m", "pytest", folder=tests, FASTNN_REQUIRE_EXTENSION="1")
