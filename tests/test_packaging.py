@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.resources
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import need
 
 import fastnn
 
@@ -63,6 +65,43 @@ def test_command_line_entry_points():
 def test_compiled_kernels_are_installed():
     module = importlib.import_module("fastnn._kernels.cython.kernels")
     assert Path(module.__file__).suffix in {".so", ".pyd"}
+
+
+dispatch = pytest.mark.skipif(
+    platform.machine() not in {"x86_64", "AMD64"} or shutil.which("objdump") is None, reason="no x86-64, or no objdump"
+)
+
+
+@in_source_tree
+@dispatch
+def test_no_instruction_is_wider_than_its_level():
+    need("cython")
+    result = run(str(ROOT / "tools" / "check_dispatch.py"), "--scan")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@in_source_tree
+def test_wider_instructions_are_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    problems = importlib.import_module("check_dispatch").problems
+    good = {
+        "dots_baseline_float": ["mulps  %xmm1,%xmm0", "andnps %xmm0,%xmm1", "pextrw $1,%xmm0,%eax"],
+        "dots_v3_float": ["vmulps %ymm1,%ymm0,%ymm0", "shlx   %rax,%rbx,%rcx"],
+        "dots_v4_float": ["vmulps %zmm1,%zmm0,%zmm0", "kmovw  %eax,%k1"],
+    }
+    bad = {
+        "main": ["vmulss %xmm1,%xmm0,%xmm0", "shlx   %rax,%rbx,%rcx", "popcnt %rax,%rbx", "kmovw  %eax,%k1"],
+        "dots_baseline_double": ["movddup %xmm1,%xmm0", "pextrd $1,%xmm0,%eax", "haddps %xmm1,%xmm0"],
+        "dots_v3_double": ["vmulpd %zmm1,%zmm0,%zmm0", "vmovaps %ymm17,%ymm1", "kmovw  %eax,%k1"],
+    }
+
+    def listing(functions: dict[str, list[str]]) -> list[str]:
+        blocks = ([f"0000 <{name}>:", *(f"    1a2b:\t{line}" for line in lines)] for name, lines in functions.items())
+        return [line for block in blocks for line in block]
+
+    assert problems(listing(good)) == []
+    assert len(problems(listing(good | bad))) == sum(map(len, bad.values()))
+    assert problems(listing({"main": ["ret"]})) != []
 
 
 @in_source_tree
