@@ -71,8 +71,8 @@ MAX_CHUNK_BYTES = 512 * 1024
 MAX_CHUNKS = 32
 BLOCK_ROWS = 48  # rows of a gradient's block: whole register tiles of 6 or 12 rows, and whole cache lines transposed
 # Below these numbers of floating-point operations a second thread costs more than it saves: the two barriers of a
-# step (about 1 us), and waking threads for a call (10 to 50 us).
-OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e7
+# step (about 1 us), and waking threads for a call: 10 to 50 us, but 8 ms if other processes have the cores.
+OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
 # Per-sample descent: samples of a block, and how many weights make a layer's update worth deferring to the block's end.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 
@@ -250,8 +250,10 @@ class Job:
         """Choose the deferred layers and the threads of per-sample descent."""
         weights = self._column("n_in") * self._column("width_out")
         self._column("deferred")[:] = (weights >= DEFERRED_WEIGHTS) & (self._column("width_out") > 1)
-        operations = 4 * BLOCK_SAMPLES * int(weights[0] if weights[0] >= DEFERRED_WEIGHTS else 0)
-        threads = max(1, min(_kernels.get_num_threads(), int(operations / OPERATIONS_PER_STEP)))
+        shared = 4 * BLOCK_SAMPLES * int(weights[0] * self._column("deferred")[0])  # products that threads can share
+        whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"]
+        limit = min(shared / OPERATIONS_PER_STEP, whole / OPERATIONS_PER_CALL)
+        threads = max(1, min(_kernels.get_num_threads(), int(limit)))
         self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
 
     def _lay_out(self) -> None:
