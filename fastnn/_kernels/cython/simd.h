@@ -11,6 +11,8 @@
 #define load NAME(load)
 #define store NAME(store)
 #define load_part NAME(load_part)
+#define mask_lanes NAME(mask_lanes)
+#define mask_of NAME(mask_of)
 #define store_part NAME(store_part)
 #define as_bits NAME(as_bits)
 #define as_real NAME(as_real)
@@ -51,8 +53,8 @@
 /* The compiler forgets what it knows of p, and keeps it in a register of its own. */
 #define HIDE(p) __asm__("" : "+r"(p))
 
-/* The share of part i when a total is split into nearly equal parts. */
-#define SHARE(total, parts, i) ((total) / (parts) + ((i) < (total) % (parts)))
+/* The share of part i when a total is split into nearly equal parts. A division costs as much as a narrow product. */
+#define SHARE(total, parts, i) ((parts) == 1 ? (total) : (total) / (parts) + ((i) < (total) % (parts)))
 #endif
 
 #if VECTOR_BYTES > 0
@@ -75,21 +77,6 @@ INLINE vec as_real(bits x) { vec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec load(const REAL *p) { return *p; }
 INLINE void store(REAL *p, vec x) { *p = x; }
 #endif
-
-/* The first n < LANES numbers at p, then zeros; and back. */
-INLINE vec load_part(const REAL *p, ptrdiff_t n)
-{
-    REAL lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
-    return load(lanes);
-}
-
-INLINE void store_part(REAL *p, vec x, ptrdiff_t n)
-{
-    REAL lanes[LANES];
-    store(lanes, x);
-    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
-}
 
 /* SELECT(x < y, a, b): a where the comparison holds, b elsewhere. Both a and b are computed. */
 #undef SELECT
@@ -150,6 +137,31 @@ INLINE vec maximum(vec a, vec b) { return a > b ? a : b; }
 INLINE vec square_root(vec x) { return (REAL)sqrt(x); }
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 
+#endif
+
+/* The first n < LANES numbers at p, then zeros; and back. Through memory the lanes would have to wait for each other. */
+#if VECTOR_BYTES == 64
+INLINE vec load_part(const REAL *p, ptrdiff_t n) { return INTRINSIC(maskz_loadu)((1u << n) - 1, p); }
+INLINE void store_part(REAL *p, vec x, ptrdiff_t n) { INTRINSIC(mask_storeu)(p, (1u << n) - 1, x); }
+#elif VECTOR_BYTES == 32
+static const INTEGER mask_lanes[2 * LANES] = {[0 ... LANES - 1] = (INTEGER)-1};
+INLINE __m256i mask_of(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(mask_lanes + LANES - n)); }
+INLINE vec load_part(const REAL *p, ptrdiff_t n) { return INTRINSIC(maskload)(p, mask_of(n)); }
+INLINE void store_part(REAL *p, vec x, ptrdiff_t n) { INTRINSIC(maskstore)(p, mask_of(n), x); }
+#else
+INLINE vec load_part(const REAL *p, ptrdiff_t n)
+{
+    REAL lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return load(lanes);
+}
+
+INLINE void store_part(REAL *p, vec x, ptrdiff_t n)
+{
+    REAL lanes[LANES];
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
 #endif
 
 /* The register tile of multiply, TILE_ROWS x TILE_VECTORS accumulators: 24 of 32 registers, 12 of 16. */
