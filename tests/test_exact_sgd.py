@@ -189,6 +189,7 @@ def test_the_same_row_again_and_again(compiled):
 @pytest.mark.parametrize("name", NETS)
 def test_threads_change_no_bit(compiled, jobs, monkeypatch, name, dtype):
     monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
+    monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
     results = []
     for threads in (1, 2):
         fastnn.set_num_threads(threads)
