@@ -84,10 +84,10 @@ def scan(extension: Path) -> list[str]:
 
 
 def emulate() -> list[str]:
-    """Train under each emulated CPU; return what went wrong."""
+    """Train under each emulated CPU (-P: not the fastnn of the current folder); return what went wrong."""
     found = []
     for cpu, level in CPUS.items():
-        command = ["qemu-x86_64", "-cpu", cpu, sys.executable, "-P", "-c", PROGRAM]  # -P: not the current folder's fastnn
+        command = ["qemu-x86_64", "-cpu", cpu, sys.executable, "-P", "-c", PROGRAM]
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         if result.returncode or result.stdout.split() != [level]:
             found.append(f"{cpu}: exit code {result.returncode}, level {result.stdout.strip()}\n{result.stderr}")
