@@ -132,15 +132,18 @@ cdef void output_units(
 cdef void load_targets(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
     """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
     cdef int64_t r, k, sample, K = job.n_outputs
+    cdef real *targets = reals(Y, job.targets)
     cdef real *y
     for r in range(rows):
         sample, y = sample_at(job, first + r), Y + r * K
         if job.labels != 0:
             for k in range(K):
                 y[k] = k == integers(job.labels)[sample]
+        elif K == 1:
+            y[0] = targets[sample]
         else:
             for k in range(K):
-                y[k] = reals(Y, job.targets)[sample * K + k]
+                y[k] = targets[sample * K + k]
 
 
 cdef real *targets_of(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
