@@ -22,6 +22,10 @@ REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENS
 # limited API costs them nothing that can be measured. Free-threaded Pythons have no limited API yet.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# MSVC has no vector extensions and compiles plain loops; CC=clang-cl compiles the SIMD levels on Windows too.
+CLANG_CL = "clang-cl" in os.environ.get("CC", "")
+CLANG_CL_TARGETS = {"win-amd64": "x86_64-pc-windows-msvc", "win-arm64": "aarch64-pc-windows-msvc"}
+
 WARNING = """
 ********************************************************************************
 WARNING: fastnn's compiled kernels were not built ({reason}).
@@ -41,11 +45,21 @@ class OptionalBuild(build_ext):
         # The SIMD levels are chosen inside the C source, at run time: no -march here.
         ext.extra_compile_args = ["/O2"] if msvc else ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
         try:
+            if msvc and CLANG_CL:
+                self.use_clang_cl(ext)
             super().build_extension(ext)
         except (BaseError, CCompilerError, OSError) as error:
             if REQUIRED:
                 raise
             print(WARNING.format(reason=f"{type(error).__name__}: {error}"), file=sys.stderr, flush=True)
+
+    def use_clang_cl(self, ext: Extension) -> None:
+        """Compile with clang-cl in place of MSVC's cl, of which it takes the options."""
+        if not self.compiler.initialized:
+            self.compiler.initialize(self.plat_name)
+        self.compiler.cc = os.environ["CC"]
+        target = CLANG_CL_TARGETS[self.plat_name]
+        ext.extra_compile_args = ["/O2", f"--target={target}", "-Wno-unused-command-line-argument"]
 
 
 def extensions() -> list[Extension]:

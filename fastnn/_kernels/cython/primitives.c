@@ -8,10 +8,23 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(FASTNN_NO_VECTORS)
+/* clang-cl defines __clang__ alone; it has the same vectors as GCC and clang. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(FASTNN_NO_VECTORS)
 #if defined(__x86_64__)
 #define FASTNN_X86
 #include <immintrin.h>
+#if defined(_MSC_VER) /* there it leaves out what the compiler's flags do not ask for */
+#include <smmintrin.h>
+#include <avxintrin.h>
+#include <avx2intrin.h>
+#include <fmaintrin.h>
+#include <avx512fintrin.h>
+#include <avx512bwintrin.h>
+#include <avx512dqintrin.h>
+#include <avx512vlintrin.h>
+#endif
+
+#include "x86_64_level.h"
 #elif defined(__aarch64__)
 #define FASTNN_NEON
 #include <arm_neon.h>
@@ -60,12 +73,7 @@
 
 int fastnn_best_level(void)
 {
-    __builtin_cpu_init();
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
-          && __builtin_cpu_supports("bmi2")))
-        return 0;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-           && __builtin_cpu_supports("avx512vl") ? 2 : 1;
+    return x86_64_level();
 }
 
 #define LEVELS(real) {&table_baseline_##real, &table_v3_##real, &table_v4_##real}

@@ -34,7 +34,7 @@
 #endif
 
 #ifndef INLINE
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #define NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
