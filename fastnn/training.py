@@ -48,7 +48,8 @@ class History:
     batch_loss : list of ndarray
         Each epoch's mean loss of every step's samples, where asked for.
     seconds : list of float
-        The wall time of each epoch's training, without validation and callbacks.
+        The wall time of each epoch's training, without validation and callbacks; small epochs that went into one
+        call of the kernels share its time equally.
     interrupted : bool
         Whether KeyboardInterrupt ended the training early; the network is as trained until then.
     """
