@@ -7,6 +7,7 @@ mistake - in a wheel build, or with FASTNN_REQUIRE_EXTENSION=1 - the build fails
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -15,6 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
+REPOSITORY = "https://github.com/fastnn-cpu/fastnn"
 SOURCES = Path("fastnn/_kernels/cython")
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
 
@@ -62,6 +64,13 @@ class OptionalBuild(build_ext):
         ext.extra_compile_args = ["/O2", f"--target={target}", "-Wno-unused-command-line-argument"]
 
 
+def description() -> str:
+    """README.md with absolute addresses: relative ones lead nowhere on PyPI."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^]]*\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/raw/main/", text)
+    return re.sub(r"(\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/blob/main/", text)
+
+
 def extensions() -> list[Extension]:
     """The compiled module, translated from Cython to C in the build folder."""
     if not (SOURCES / "kernels.pyx").exists():
@@ -91,6 +100,8 @@ def extensions() -> list[Extension]:
 
 
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=extensions(),
     cmdclass={"build_ext": OptionalBuild},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMPILED, need
+from conftest import COMPILED, absence, need
 
 import fastnn
-from fastnn import _kernels
+from fastnn import _config, _kernels
 
 HIDE = """
 import sys
@@ -225,3 +225,12 @@ def test_show_config(backend, capsys):
     text = capsys.readouterr().out
     for row in (f"backend       {backend}", "threads       2 of", "SIMD level", "kernel cache", np.__version__):
         assert row in text
+
+
+def test_show_config_tells_that_the_compiled_kernels_are_missing(monkeypatch, capsys, tmp_path):
+    fastnn.show_config()
+    row = "extension     built" if absence("cython") is None else "extension     missing: install a wheel"
+    assert row in capsys.readouterr().out
+    monkeypatch.setattr(_config, "__file__", str(tmp_path / "_config.py"))
+    fastnn.show_config()
+    assert "extension     missing: install a wheel" in capsys.readouterr().out

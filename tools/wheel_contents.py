@@ -1,10 +1,11 @@
-"""Check what is in a wheel: compiled kernels, types and data; no sources; small; NumPy its only requirement.
+"""Check what is in a wheel: compiled kernels, types and data; no sources; small; links; NumPy its only requirement.
 
 Usage: python tools/wheel_contents.py dist/*.whl
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import zipfile
 from email.parser import HeaderParser
@@ -22,6 +23,7 @@ def problems(wheel: Path) -> list[str]:
         names = archive.namelist()
         metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
         fields = HeaderParser().parsestr(archive.read(metadata).decode())
+    links = re.findall(r"\]\(([^)]*)\)", fields.get_payload())
     found = []
     size = wheel.stat().st_size
     if size > LARGEST:
@@ -31,6 +33,9 @@ def problems(wheel: Path) -> list[str]:
     found += [f"{name} is not part of fastnn" for name in names if not name.startswith(("fastnn/", "fastnn_cpu"))]
     if not any(PurePosixPath(name).suffix in EXTENSIONS for name in names):
         found.append("the compiled kernels are missing")
+    if not links:
+        found.append("the description is missing")
+    found += [f"{link} leads nowhere on PyPI" for link in links if not link.startswith(("https://", "#"))]
     needed = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
     if not (len(needed) == 1 and needed[0].startswith("numpy")):
         found.append(f"requires {needed}, not NumPy alone")
