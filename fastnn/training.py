@@ -156,7 +156,8 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], hi
     began = time.perf_counter()
     before = network._snapshot()
     penalty = reference.penalty(network._model, network.parameters, plan.l2 / plan.samples) if plan.l2 else 0.0
-    batch_losses = []
+    batch_losses: list[npt.NDArray[np.float64]] = []
+    interrupt = None
     try:
         with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
             for part, order, epochs in _calls(network, data, plan, orders):
@@ -164,10 +165,12 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], hi
                     batch_losses.append(_run(network, part, order, epochs, plan))
                 if bar:
                     bar.update(len(order) or len(part.X) * epochs)
-    except KeyboardInterrupt:
-        if not all_finite(network.parameters):
-            network._restore(before)
-        raise
+    except KeyboardInterrupt as error:
+        if sum(map(len, batch_losses)) < len(orders) * -(-plan.samples // plan.batch_size):
+            if not all_finite(network.parameters):
+                network._restore(before)
+            raise
+        interrupt = error  # heard after the last step: the epochs are whole, and are recorded first
     by_epoch = np.concatenate(batch_losses).reshape(len(orders), -1)
     losses = [_mean_over_samples(epoch, plan) + penalty for epoch in by_epoch]
     if not (all(map(math.isfinite, losses)) and all_finite(network.parameters)):
@@ -177,6 +180,8 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], hi
     history.seconds += [(time.perf_counter() - began) / len(orders)] * len(orders)
     if plan.keep_batch_loss:
         history.batch_loss += list(by_epoch)
+    if interrupt is not None:
+        raise interrupt
 
 
 def _diverge(

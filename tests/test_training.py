@@ -252,3 +252,22 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
     np.testing.assert_array_equal(net.parameters, twin.parameters)
     np.testing.assert_array_equal(net._state, twin._state)
     np.testing.assert_array_equal(net._step, twin._step)
+
+
+def test_epochs_that_were_whole_when_an_interrupt_was_heard_are_recorded(monkeypatch, classes):
+    """Many small epochs go into one kernel call: an interrupt during it is heard after the last of them."""
+    run = fastnn.training._run
+
+    def run_and_interrupt(*args):
+        losses = run(*args)
+        signal.raise_signal(signal.SIGINT)
+        return losses
+
+    expected, net = network(), network()
+    history = expected.fit(*classes, batch_size=10, epochs=5)
+    monkeypatch.setattr(fastnn.training, "_run", run_and_interrupt)
+    interrupted = net.fit(*classes, batch_size=10, epochs=5)
+    assert interrupted.interrupted
+    assert interrupted.loss == history.loss
+    assert len(interrupted.seconds) == 5
+    np.testing.assert_array_equal(net.parameters, expected.parameters)
