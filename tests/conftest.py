@@ -18,7 +18,8 @@ import pytest
 
 import fastnn
 from fastnn import _kernels
-from fastnn._kernels import contract
+from fastnn._kernels import compiled as compiled_kernels
+from fastnn._kernels import contract, job
 
 os.environ.setdefault("FASTNN_QUIET", "1")  # whichever test compiles first, its stderr is its own
 COMPILED = ("numba", "cython")
@@ -69,6 +70,20 @@ def backend(request):
     need(request.param)
     fastnn.set_backend(request.param)
     return request.param
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The jobs that the kernels are given."""
+    made = []
+
+    class Recorded(job.Job):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(compiled_kernels, "Job", Recorded)
+    return made
 
 
 @dataclass

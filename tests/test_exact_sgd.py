@@ -103,20 +103,6 @@ def _small_layers_are_deferred(monkeypatch):
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", SMALL)
 
 
-@pytest.fixture
-def jobs(monkeypatch):
-    """The jobs that the kernels are given."""
-    made = []
-
-    class Recorded(job.Job):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(compiled_kernels, "Job", Recorded)
-    return made
-
-
 def deferred(made):
     return list(made.table[:, job.COLUMNS.index("deferred")])
 

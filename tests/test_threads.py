@@ -19,7 +19,6 @@ import pytest
 from conftest import COMPILED, kernel_optimizer, make_case, need
 
 import fastnn
-from fastnn._kernels import compiled as compiled_kernels
 from fastnn._kernels import job
 
 M = 613
@@ -31,20 +30,12 @@ NETS = {
 
 
 @pytest.fixture
-def shared_work(monkeypatch):
+def shared_work(monkeypatch, jobs):
     """Share work however small; return the jobs that are done."""
-    made = []
-
-    class Recorded(job.Job):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(compiled_kernels, "Job", Recorded)
     monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
     monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", 600)
-    return made
+    return jobs
 
 
 def results(kernels, case):

@@ -94,6 +94,16 @@ class Job:
         The rows to visit; empty for all of them in order.
     optimizer : Optimizer, optional
         The update; without it nothing is changed.
+    losses : ndarray, optional
+        Where the mean loss of each step goes.
+    out, gradient : ndarray, optional
+        Where the outputs go, or the gradient: with either there are no updates.
+    l2 : float
+        The penalty in that gradient; an optimizer brings its own.
+    per_sample : bool
+        Whether the kernels of per-sample descent do the job.
+    epochs : int
+        How many go one after the other; ``order`` holds one order for each.
     """
 
     def __init__(
