@@ -30,9 +30,7 @@ from fastnn._kernels.numba.atomics import (
 from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.elementwise import (
     activate,
-    exp_,
     exp_array,
-    log_,
     log_array,
     multiply_by_derivative,
     sigmoid_,
@@ -40,7 +38,7 @@ from fastnn._kernels.numba.elementwise import (
     tanh_,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN, BIAS, multiply
-from fastnn._kernels.numba.simd import advance, bitcast, pointer
+from fastnn._kernels.numba.simd import advance, pointer
 
 DTYPES = ("float32", "float64")
 
@@ -79,7 +77,7 @@ def run_cross_entropy(z, y, out, n):
 @entry_point
 def run_scalars(x, out):
     for i in range(len(x)):
-        out[0, i], out[1, i], out[2, i], out[3, i] = exp_(x[i]), log_(x[i]), sigmoid_(x[i]), tanh_(x[i])
+        out[0, i], out[1, i] = sigmoid_(x[i]), tanh_(x[i])
 
 
 def whole_range(dtype):
@@ -147,9 +145,9 @@ def test_functions_at_their_limits(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_scalar_functions_equal_the_array_forms_bit_for_bit(dtype):
     x = whole_range(dtype)[::7]
-    out = np.empty((4, x.size), dtype)
+    out = np.empty((2, x.size), dtype)
     run_scalars(x, out)
-    for row, name in zip(out, ("exp", "log", "sigmoid", "tanh"), strict=True):
+    for row, name in zip(out, ("sigmoid", "tanh"), strict=True):
         np.testing.assert_array_equal(row, computed(name, x), err_msg=name)
 
 
@@ -287,15 +285,14 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
 def run_pointers(x):
     p = advance(pointer(x, 1), 1)
     p[1] = 2 * p[0] + p[-1]
-    return bitcast(bitcast(p[1])), bitcast(p[2])
+    return p[1]
 
 
 def test_pointers():
     x = np.arange(1, 7, dtype="float32").reshape(2, 3)
-    value, bits = run_pointers(x)
+    value = run_pointers(x)
     assert x.tolist() == [[1, 2, 3], [8, 5, 6]]
     assert value == 8
-    assert bits == np.float32(5).view("int32")
 
 
 @entry_point
@@ -396,10 +393,10 @@ SCRIPT = """
 """
 MODULE = """
 from fastnn._kernels.numba.cache import entry_point
-from fastnn._kernels.numba.elementwise import exp_
+from fastnn._kernels.numba.elementwise import sigmoid_
 @entry_point
 def f(x):
-    return exp_(x) * 0.0 + 5.0
+    return sigmoid_(x) * 0.0 + 5.0
 """
 
 

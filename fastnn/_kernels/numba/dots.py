@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.simd import (
     INT64,
     POINTER,
+    add_lanes,
     advance,
     element_size,
     fma,
@@ -38,13 +39,6 @@ class _Dots:
     def _load(self, base: Any, i: Any) -> Any:
         address = self.builder.gep(base, [i], source_etype=self.scalar)
         return self.builder.load(address, align=element_size(self.scalar), typ=self.vector)
-
-    def _sum(self, vector: Any) -> Any:
-        """Return the sum of the lanes, added as a tree: without ``reassoc`` it would be one long chain."""
-        signature = ir.FunctionType(self.scalar, [self.scalar, self.vector])
-        name = f"llvm.vector.reduce.fadd.{type_name(self.vector)}"
-        reduce = cgutils.get_or_insert_function(self.builder.module, signature, name)
-        return self.builder.call(reduce, [ir.Constant(self.scalar, 0.0), vector], fastmath=("reassoc",))
 
     def _emit(self, n: Any, M: Any, m_row: Any, v: Any, out: Any) -> None:
         builder = self.builder
@@ -73,7 +67,7 @@ class _Dots:
 
         builder.position_at_end(done)
         for r, total in enumerate(sums):
-            value = self._sum(total)
+            value = add_lanes(builder, total)
             address = builder.gep(out, [INT64(r)], source_etype=self.scalar)
             builder.store(value, address, align=element_size(self.scalar))
         builder.ret_void()

@@ -1,7 +1,7 @@
 """Vector exp, log, sigmoid and tanh, the activations, and their derivatives taken from the output.
 
-Each function is written once, as an equation on `Lanes`, without branches or calls. From it come an intrinsic for one
-number (``exp_``: LLVM vectorises loops over it) and one for a whole array, in vectors of full width (``exp_array``).
+Each function is written once, as an equation on `Lanes`, without branches or calls. From it come functions of a whole
+array, in vectors of full width (``exp_array``), and of a vector or a number that a kernel holds (``sigmoid_``).
 Errors stay within 2 units in the last place of a float64, 3 of a float32, on the whole range; infinities, denormals
 and NaN give what the mathematics gives.
 """
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
 from fastnn._kernels.contract import Activation
@@ -28,6 +27,7 @@ from fastnn._kernels.numba.simd import (
     call,
     element_size,
     function,
+    require_lanes,
     require_pointer,
     type_name,
     vector_type,
@@ -175,20 +175,34 @@ def leaky_relu_derivative(a: Lanes, delta: Lanes, slope: Lanes) -> Lanes:
     return delta.where(a.compare(">", 0.0), delta * slope)
 
 
-def _scalar_intrinsic(equation: Callable[..., Lanes]) -> Any:
-    """Make the intrinsic that computes an equation of one argument for one number."""
+def _lanes_intrinsic(equation: Callable[..., Lanes]) -> Any:
+    """Make the intrinsic that computes an equation of one to three floats, or as many vectors, of one type.
 
-    def typing(typingctx, x):
-        if x not in (types.float32, types.float64):
-            raise NumbaTypeError(f"{equation.__name__} takes a float32 or float64, got {x}")
-        return x(x), lambda context, builder, signature, args: equation(Lanes(builder, args[0])).value
+    It stays out of line: inlined into a loop, its constants would all be kept in registers around it, or on the stack.
+    """
 
-    typing.__name__ = f"{equation.__name__}_"
-    typing.__doc__ = equation.__doc__
-    return intrinsic(typing)
+    def lower(*shapes):
+        shape = require_lanes(*shapes)
+
+        def codegen(context, builder, signature, args):
+            kind = args[0].type
+            name = f"fastnn_{equation.__name__}_{type_name(kind)}"
+            compute, is_new = function(builder.module, name, kind, [kind] * len(args))
+            if is_new:
+                body = ir.IRBuilder(compute.append_basic_block())
+                body.ret(equation(*(Lanes(body, value) for value in compute.args)).value)
+            return builder.call(compute, args)
+
+        return shape(*shapes), codegen
+
+    typings = (lambda _, x: lower(x), lambda _, x, y: lower(x, y), lambda _, x, y, slope: lower(x, y, slope))
+    return intrinsic(typings[equation.__code__.co_argcount - 1])
 
 
-exp_, log_, sigmoid_, tanh_ = (_scalar_intrinsic(equation) for equation in (exp, log, sigmoid, tanh))
+sigmoid_, tanh_, leaky_relu_ = (_lanes_intrinsic(equation) for equation in (sigmoid, tanh, leaky_relu))
+sigmoid_derivative_, tanh_derivative_, leaky_relu_derivative_ = (
+    _lanes_intrinsic(equation) for equation in (sigmoid_derivative, tanh_derivative, leaky_relu_derivative)
+)
 
 
 class _Map:
@@ -286,6 +300,30 @@ _cross_entropy_map = _map_intrinsic("sigmoid_cross_entropy", lambda x, y, slope:
 
 _SIGMOID, _TANH = int(Activation.SIGMOID), int(Activation.TANH)
 _RELU, _LEAKY_RELU = int(Activation.RELU), int(Activation.LEAKY_RELU)
+
+
+@kernel
+def activated(activation, x, slope):
+    """Return g(x) of a vector for the activation's code."""
+    if activation == _SIGMOID:
+        return sigmoid_(x)
+    if activation == _TANH:
+        return tanh_(x)
+    if activation in (_RELU, _LEAKY_RELU):
+        return leaky_relu_(x, x, slope)
+    return x
+
+
+@kernel
+def times_derivative(activation, a, delta, slope):
+    """Return delta g'(z) of vectors, taken from the output a = g(z)."""
+    if activation == _SIGMOID:
+        return sigmoid_derivative_(a, delta, slope)
+    if activation == _TANH:
+        return tanh_derivative_(a, delta, slope)
+    if activation in (_RELU, _LEAKY_RELU):
+        return leaky_relu_derivative_(a, delta, slope)
+    return delta
 
 
 @kernel

@@ -8,24 +8,20 @@ penalty has shrunk the weights by, s_{t+1} = s_t (1 - alpha_t l2), the weights b
 so that z_t = s_t (a_t W_0 - sum_{u < t} c_u (a_t . a_u) delta_u) + b_t: one product for the whole block in the first
 layer, where a_t is given, and small corrections. At its end the block's updates are one product again. These are the
 steps of one-at-a-time descent, in other order of additions. A small layer takes its update at once instead (U_t =
-W_t / s_t changes by -c_t a_t^T delta_t).
-
-Layers after the first are kept transposed, (n_out, width_in): forward is a dot product with each row.
+W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in walk.py.
 """
 
 from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.layers import layer_memory, output_deltas, prefetch_sample, sample_at
+from fastnn._kernels.numba.layers import layer_memory, prefetch_sample, sample_at
 from fastnn._kernels.numba.memory import (
-    ACTIVATION,
     BIAS,
     BIASES,
     DEFERRED,
     DELTAS,
     N_IN,
     N_OUT,
-    ONE,
     OUTPUTS,
     PACKED,
     START,
@@ -42,31 +38,19 @@ from fastnn._kernels.numba.memory import (
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.simd import advance, copy
+from fastnn._kernels.numba.walk import block_gram, block_inputs
 
 PANEL = 64  # columns of the first layer that a task takes
 
 
 @kernel
-def scratch(job, like, part):
-    """Return the pointer to one of the walk's vectors: 0 corrections, 1 the scaled delta."""
-    return advance(reals(like, job.scratch), part * job.scratch_size)
-
-
-@kernel
-def block_inputs(job, like, parity):
-    """Return the pointer to the gathered rows of a block: the one under way, or the next."""
-    return advance(reals(like, job.gathered), parity * job.tile_rows * field(job, 0, WIDTH_IN))
-
-
-@kernel
-def block_gram(job, like, parity):
-    """Return the pointer to the Gram matrix of a block."""
-    return advance(reals(like, job.gram), parity * job.tile_rows * job.tile_rows)
-
-
-@kernel
 def prepare(job, like):
-    """Gather the next block's rows, and compute the product of each with those before it."""
+    """Gather the next block's rows, and compute the product of each with those before it.
+
+    A first layer that is not deferred takes its rows where they are.
+    """
+    if not field(job, 0, DEFERRED):
+        return
     parity, width = 1 - job.parity, field(job, 0, WIDTH_IN)
     X, G, source = block_inputs(job, like, parity), block_gram(job, like, parity), reals(like, job.X)
     for t in range(job.next_count):
@@ -75,8 +59,7 @@ def prepare(job, like):
         ahead = job.next_start + job.next_count + t
         if ahead < job.samples:
             prefetch_sample(job, like, sample_at(job, ahead))
-        if field(job, 0, DEFERRED):
-            call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
+        call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
 
 
 @kernel
@@ -88,107 +71,6 @@ def project_panel(job, like, task):
     W = advance(reals(like, field(job, 0, PACKED)), begin)
     X, cols = block_inputs(job, like, job.parity), min(PANEL, width - begin)
     call(job.multiply, (job.tile_count, cols, field(job, 0, N_IN), X, stride, 1, W, width, Z, width, ASSIGN, Z))
-
-
-@kernel
-def correct(job, like, t, products, D, width, z):
-    """Add -sum_{u < t} c_u products_u D_u to z; the products are used up."""
-    rates = numbers(job.block_rates)
-    for u in range(t):
-        products[u] *= real(like, -rates[u])
-    call(job.multiply, (1, width, t, products, 0, 1, D, width, z, width, ADD, z))
-
-
-@kernel
-def walk_forward(job, like, t, scale):
-    """Take sample t of the block through the network as far as Z_L."""
-    memory = reals(like, job.tiles)
-    for layer in range(job.layers):
-        width = field(job, layer, WIDTH_OUT)
-        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, START)
-        if layer == 0:
-            if field(job, 0, DEFERRED):
-                correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, z)
-            else:
-                x = advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
-                W = reals(like, field(job, 0, PACKED))
-                call(job.multiply, (1, width, field(job, 0, N_IN), x, 0, 1, W, width, z, width, ASSIGN, z))
-        else:
-            width_in = field(job, layer, WIDTH_IN)
-            A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
-            a, V = advance(A, t * width_in), reals(like, field(job, layer, TRANSPOSED))
-            call(job.dots, (field(job, layer, N_OUT), width_in, V, width_in, a, z))
-            if field(job, layer, DEFERRED):
-                products = scratch(job, like, 0)
-                call(job.dots, (t, width_in, A, width_in, a, products))
-                correct(job, like, t, products, D, width, z)
-        b, s = reals(like, field(job, layer, BIAS)), real(like, scale)
-        for j in range(width):
-            z[j] = s * z[j] + b[j]
-        if layer < job.layers - 1:
-            call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], z, width))
-            for j in range(field(job, layer, N_OUT), width):
-                z[j] = 0  # sigmoid(0) is not: the padding must not enter products of outputs
-
-
-@kernel
-def walk_backward(job, like, t, scale):
-    """Compute the hidden layers' deltas of sample t."""
-    memory = reals(like, job.tiles)
-    for layer in range(job.layers - 1, 0, -1):
-        width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
-        delta, below = advance(D, t * width), layer_memory(job, memory, layer - 1, DELTAS, t)
-        V, n_out = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
-        call(job.multiply, (1, width_in, n_out, delta, 0, 1, V, width_in, below, width_in, ASSIGN, below))
-        if field(job, layer, DEFERRED):
-            products = scratch(job, like, 0)
-            call(job.dots, (t, width, D, width, delta, products))
-            correct(job, like, t, products, A, width_in, below)
-        if scale != 1.0:
-            s = real(like, scale)
-            for j in range(width_in):
-                below[j] *= s
-        slope, a = numbers(job.slopes)[layer - 1], advance(A, t * width_in)
-        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, a, below, width_in))
-
-
-@kernel
-def walk_update(job, like, t, rate, c):
-    """Update every bias, and the weights of the layers that are not deferred."""
-    memory, scaled = reals(like, job.tiles), scratch(job, like, 1)
-    for layer in range(job.layers):
-        width, width_in = field(job, layer, WIDTH_OUT), field(job, layer, WIDTH_IN)
-        delta, b = layer_memory(job, memory, layer, DELTAS, t), reals(like, field(job, layer, BIAS))
-        alpha, factor = real(like, rate), real(like, -c)
-        for j in range(width):
-            b[j] -= alpha * delta[j]
-            scaled[j] = factor * delta[j]
-        if field(job, layer, DEFERRED):
-            continue
-        if layer == 0:
-            x, W = advance(block_inputs(job, like, job.parity), t * width_in), reals(like, field(job, 0, PACKED))
-            call(job.multiply, (field(job, 0, N_IN), width, 1, x, 1, 0, scaled, width, W, width, ADD, W))
-        else:
-            a = layer_memory(job, memory, layer - 1, OUTPUTS, t)
-            V, n_out = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
-            call(job.multiply, (n_out, width_in, 1, scaled, 1, 0, a, width_in, V, width_in, ADD, V))
-
-
-@kernel
-def walk(job, like):
-    """Go through the block's samples in order; return the factor that the penalty has shrunk the weights by."""
-    memory, scale = reals(like, job.tiles), 1.0
-    for t in range(job.tile_count):
-        step = job.tile_start + t
-        rate = numbers(job.rates)[step * job.rate_stride]
-        walk_forward(job, like, t, scale)
-        output_deltas(job, memory, t, ONE, step, advance(numbers(job.losses), step))
-        walk_backward(job, like, t, scale)
-        scale *= 1 - rate * job.l2
-        numbers(job.block_rates)[t] = rate / scale
-        walk_update(job, like, t, rate, rate / scale)
-    return scale
 
 
 @kernel

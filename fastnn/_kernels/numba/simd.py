@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from llvmlite import binding, ir
 from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
+from numba.core.datamodel import models
 from numba.core.errors import NumbaTypeError
+from numba.core.extending import register_model
 from numba.extending import intrinsic
 
 CACHE_LINE, PREFETCHED_BYTES = 64, 512
@@ -292,16 +294,104 @@ def lanes(typingctx, p):
     return types.int64(p), lambda context, builder, signature, args: INT64(count)
 
 
-_BITS = {types.float32: types.int32, types.int32: types.float32, types.float64: types.int64, types.int64: types.float64}
+class Vector(types.Type):
+    """A register full of float32 or float64 numbers, as kernels hold it in a variable."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Vector({dtype})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, vector_type(manager.lookup(vector.dtype).get_value_type()))
 
 
 @intrinsic
-def bitcast(typingctx, x):
-    """Return the bits of a float as an integer of its width, and the other way round."""
-    if x not in _BITS:
-        raise NumbaTypeError(f"bitcast takes 32 or 64 bits, got {x}")
+def load(typingctx, p, i):
+    """Return the vector of the elements from the i-th on."""
+    real = require_pointer(p)
 
     def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+        scalar = context.get_value_type(real)
+        address = builder.gep(args[0], [args[1]], source_etype=scalar)
+        return builder.load(address, align=element_size(scalar), typ=vector_type(scalar))
 
-    return _BITS[x](x), codegen
+    return Vector(real)(p, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx, p, i, x):
+    """Write a vector to the elements from the i-th on."""
+    real = require_pointer(p)
+    if x != Vector(real):
+        raise NumbaTypeError(f"store needs a vector of {real}, got {x}")
+
+    def codegen(context, builder, signature, args):
+        scalar = context.get_value_type(real)
+        address = builder.gep(args[0], [args[1]], source_etype=scalar)
+        builder.store(args[2], builder.bitcast(address, args[2].type.as_pointer()), align=element_size(scalar))
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, x), codegen
+
+
+@intrinsic
+def fill(typingctx, x):
+    """Return the vector that has a number in every lane."""
+    if x not in (types.float32, types.float64):
+        raise NumbaTypeError(f"fill takes a float32 or float64, got {x}")
+    return Vector(x)(x), lambda context, builder, signature, args: broadcast(
+        builder, args[0], vector_type(args[0].type)
+    )
+
+
+@intrinsic
+def first_lanes(typingctx, x, n):
+    """Return the vector with zeros after its first n lanes."""
+
+    def codegen(context, builder, signature, args):
+        x, n = args
+        counts = broadcast(builder, builder.trunc(n, INT32), ir.VectorType(INT32, x.type.count))
+        numbers = ir.Constant(counts.type, list(range(x.type.count)))
+        return builder.select(builder.icmp_signed("<", numbers, counts), x, ir.Constant(x.type, None))
+
+    return x(x, types.int64), codegen
+
+
+@intrinsic
+def total(typingctx, x):
+    """Return the sum of a vector's lanes, added as a tree."""
+    return x.dtype(x), lambda context, builder, signature, args: add_lanes(builder, args[0])
+
+
+def add_lanes(builder: ir.IRBuilder, vector: Any) -> Any:
+    """Emit the sum of the lanes as a tree: without ``reassoc`` it would be one long chain."""
+    scalar = vector.type.element
+    signature = ir.FunctionType(scalar, [scalar, vector.type])
+    reduce = cgutils.get_or_insert_function(
+        builder.module, signature, f"llvm.vector.reduce.fadd.{type_name(vector.type)}"
+    )
+    return builder.call(reduce, [ir.Constant(scalar, 0.0), vector], fastmath=("reassoc",))
+
+
+def require_lanes(*values: Any) -> Any:
+    """Return the type that all the values share, a float or a vector of floats."""
+    if not (values[0] in (types.float32, types.float64) or isinstance(values[0], Vector)) or len(set(values)) > 1:
+        raise NumbaTypeError(f"expected floats or vectors of one type, got {values}")
+    return values[0]
+
+
+@intrinsic
+def add(typingctx, a, b):
+    """Return a + b, of vectors."""
+    result = require_lanes(a, b)
+    return result(a, b), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic
+def multiply_add(typingctx, a, b, c):
+    """Return a * b + c, of vectors or of numbers."""
+    result = require_lanes(a, b, c)
+    return result(a, b, c), lambda context, builder, signature, args: fma(builder, *args)

@@ -37,7 +37,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.sgd import PANEL, add_updates, prepare, project_panel, scale_deltas, store_weights, walk
+from fastnn._kernels.numba.sgd import PANEL, add_updates, prepare, project_panel, scale_deltas, store_weights
 from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.team import (
     KIND,
@@ -50,6 +50,7 @@ from fastnn._kernels.numba.team import (
     wait_for_phase,
 )
 from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
+from fastnn._kernels.numba.walk import walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 

@@ -1,0 +1,311 @@
+"""The walk through a block's samples, one step for each; the derivation is in docs/exact-sgd.md.
+
+A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
+other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
+kept transposed, (n_out, width_in): forward is a dot product with each row.
+"""
+
+from __future__ import annotations
+
+from fastnn._kernels.contract import Activation, Loss
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.dots import dots
+from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
+from fastnn._kernels.numba.layers import layer_memory, load_targets, output_deltas, prefetch_sample, sample_at
+from fastnn._kernels.numba.memory import (
+    ACTIVATION,
+    BIAS,
+    DEFERRED,
+    DELTAS,
+    N_IN,
+    N_OUT,
+    ONE,
+    OUTPUTS,
+    PACKED,
+    START,
+    TRANSPOSED,
+    WIDTH_IN,
+    WIDTH_OUT,
+    call,
+    field,
+    numbers,
+    real,
+    reals,
+)
+from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
+
+LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
+
+
+@kernel
+def scratch(job, like):
+    """Return the pointer to the walk's own vector: a sample's corrections, or its scaled delta."""
+    return reals(like, job.scratch)
+
+
+@kernel
+def block_inputs(job, like, parity):
+    """Return the pointer to the gathered rows of a block: the one under way, or the next."""
+    return advance(reals(like, job.gathered), parity * job.tile_rows * field(job, 0, WIDTH_IN))
+
+
+@kernel
+def block_gram(job, like, parity):
+    """Return the pointer to the Gram matrix of a block."""
+    return advance(reals(like, job.gram), parity * job.tile_rows * job.tile_rows)
+
+
+@kernel
+def correct(job, like, t, products, D, width, z):
+    """Add -sum_{u < t} c_u products_u D_u to z; the products are used up."""
+    rates = numbers(job.block_rates)
+    for u in range(t):
+        products[u] *= real(like, -rates[u])
+    call(job.multiply, (1, width, t, products, 0, 1, D, width, z, width, ADD, z))
+
+
+@kernel
+def slope_of(job, like, layer):
+    """Return the vector of a hidden layer's slope for z < 0."""
+    leaky = field(job, layer, ACTIVATION) == LEAKY_RELU
+    return fill(real(like, numbers(job.slopes)[layer] if leaky else 0.0))
+
+
+@kernel
+def outputs_of(job, like, layer, j, z, scale):
+    """Return outputs j to j + lanes of a layer from a W / s; those of the output layer, and padding, are plain."""
+    z = multiply_add(fill(real(like, scale)), z, load(reals(like, field(job, layer, BIAS)), j))
+    if layer == job.layers - 1:
+        return z
+    # sigmoid(0) is not 0: the padding must not enter products of outputs
+    z = activated(field(job, layer, ACTIVATION), z, slope_of(job, like, layer))
+    return first_lanes(z, field(job, layer, N_OUT) - j)
+
+
+@kernel
+def finish_outputs(job, like, layer, z, scale):
+    """Turn a W / s into a layer's outputs."""
+    for j in range(0, field(job, layer, WIDTH_OUT), lanes(like)):
+        store(z, j, outputs_of(job, like, layer, j, load(z, j), scale))
+
+
+@kernel
+def updated(W, at, factor, change):
+    """Add a multiple of a vector to the one at W[at]; return what was there before."""
+    w = load(W, at)
+    store(W, at, multiply_add(fill(factor), change, w))
+    return w
+
+
+@kernel
+def dot(x, y, n):
+    """Return the inner product of n numbers, added in four chains."""
+    s0, s1, s2, s3 = real(x, 0.0), real(x, 0.0), real(x, 0.0), real(x, 0.0)
+    k = 0
+    while k + 4 <= n:
+        s0 += x[k] * y[k]
+        s1 += x[k + 1] * y[k + 1]
+        s2 += x[k + 2] * y[k + 2]
+        s3 += x[k + 3] * y[k + 3]
+        k += 4
+    while k < n:
+        s0 += x[k] * y[k]
+        k += 1
+    return (s0 + s1) + (s2 + s3)
+
+
+@kernel
+def update_and_project(job, like, before, x, delta, c, z, scale):
+    """Take the last sample's step in the first layer's weights and compute the outputs for this one, in one pass.
+
+    z = x (U - c before^T delta) = x U - c (x . before) delta: the long sum does not wait for the last sample's delta.
+    """
+    n, width, W = field(job, 0, N_IN), field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
+    zero, factor = fill(real(like, 0.0)), fill(real(like, -c))
+    overlap = fill(dot(before, x, n))
+    for j in range(0, width, lanes(like)):
+        w, change = advance(W, j), multiply_add(factor, load(delta, j), zero)
+        z0, z1, z2, z3 = zero, zero, zero, zero
+        k = 0
+        while k + 4 <= n:
+            z0 = multiply_add(fill(x[k]), updated(w, k * width, before[k], change), z0)
+            z1 = multiply_add(fill(x[k + 1]), updated(w, (k + 1) * width, before[k + 1], change), z1)
+            z2 = multiply_add(fill(x[k + 2]), updated(w, (k + 2) * width, before[k + 2], change), z2)
+            z3 = multiply_add(fill(x[k + 3]), updated(w, (k + 3) * width, before[k + 3], change), z3)
+            k += 4
+        while k < n:
+            z0 = multiply_add(fill(x[k]), updated(w, k * width, before[k], change), z0)
+            k += 1
+        z0 = multiply_add(overlap, change, add(add(z0, z1), add(z2, z3)))
+        store(z, j, outputs_of(job, like, 0, j, z0, scale))
+
+
+@kernel
+def walk_forward(job, like, t, before, x, c, scale):
+    """Take sample t of the block through the network as far as Z_L."""
+    memory = reals(like, job.tiles)
+    for layer in range(job.layers - one_output(job)):
+        width = field(job, layer, WIDTH_OUT)
+        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, START)
+        if layer == 0:
+            if not field(job, 0, DEFERRED):
+                delta = advance(D, max(t - 1, 0) * width)
+                update_and_project(job, like, before, x, delta, c, z, scale)
+                continue
+            correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, z)
+        else:
+            width_in = field(job, layer, WIDTH_IN)
+            A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
+            a, V = advance(A, t * width_in), reals(like, field(job, layer, TRANSPOSED))
+            dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
+            if field(job, layer, DEFERRED):
+                products = scratch(job, like)
+                call(job.dots, (t, width_in, A, width_in, a, products))
+                correct(job, like, t, products, D, width, z)
+        finish_outputs(job, like, layer, z, scale)
+
+
+@kernel
+def one_output(job):
+    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
+    return field(job, job.layers - 1, WIDTH_OUT) == 1
+
+
+@kernel
+def step_one_output(job, like, t, rate, scale, c):
+    """Take sample t through a layer of one output and back: its logit, its delta, the deltas below, and the update."""
+    memory, last = reals(like, job.tiles), job.layers - 1
+    logits = advance(memory, job.compact)
+    targets = advance(logits, job.tile_rows)
+    a, below = layer_memory(job, memory, last - 1, OUTPUTS, t), layer_memory(job, memory, last - 1, DELTAS, t)
+    V, b = reals(like, field(job, last, TRANSPOSED)), reals(like, field(job, last, BIAS))
+    width = field(job, last, WIDTH_IN)
+    zero = fill(real(like, 0.0))
+    products = zero
+    for j in range(0, width, lanes(like)):
+        products = multiply_add(load(a, j), load(V, j), products)
+    z = real(like, scale) * total(products) + b[0]
+    delta = (sigmoid_(z) if job.loss == SIGMOID_LOSS else z) - targets[t]
+    logits[t] = z
+    b[0] -= real(like, rate) * delta
+    activation, slope = field(job, last - 1, ACTIVATION), slope_of(job, like, last - 1)
+    factor, change = fill(real(like, scale) * delta), fill(real(like, -c) * delta)
+    for j in range(0, width, lanes(like)):
+        v, outputs = load(V, j), load(a, j)
+        store(below, j, times_derivative(activation, outputs, multiply_add(factor, v, zero), slope))
+        store(V, j, multiply_add(change, outputs, v))
+
+
+@kernel
+def one_output_losses(job, like):
+    """Write the losses of the block's steps, for all of them at once."""
+    logits, losses = advance(reals(like, job.tiles), job.compact), advance(numbers(job.losses), job.tile_start)
+    targets = advance(logits, job.tile_rows)
+    if job.loss == SIGMOID_LOSS:
+        call(job.sigmoid_cross_entropy_array, (logits, targets, logits, job.tile_count))
+        for t in range(job.tile_count):
+            losses[t] = logits[t]
+    else:
+        for t in range(job.tile_count):
+            delta = logits[t] - targets[t]
+            losses[t] = delta * delta / 2
+
+
+@kernel
+def multiply_and_update(job, like, layer, a, delta, below, scale, c):
+    """Compute the deltas of the layer below from the weights, which take their update, in one pass."""
+    V, width_in = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, WIDTH_IN)
+    n_out, activation, slope = (
+        field(job, layer, N_OUT),
+        field(job, layer - 1, ACTIVATION),
+        slope_of(job, like, layer - 1),
+    )
+    zero, factor = fill(real(like, 0.0)), real(like, -c)
+    for j in range(0, width_in, lanes(like)):
+        outputs, v = load(a, j), advance(V, j)
+        d0, d1 = zero, zero
+        k = 0
+        while k + 2 <= n_out:
+            d0 = multiply_add(fill(delta[k]), updated(v, k * width_in, factor * delta[k], outputs), d0)
+            d1 = multiply_add(fill(delta[k + 1]), updated(v, (k + 1) * width_in, factor * delta[k + 1], outputs), d1)
+            k += 2
+        if k < n_out:
+            d0 = multiply_add(fill(delta[k]), updated(v, k * width_in, factor * delta[k], outputs), d0)
+        s = fill(real(like, scale))
+        d0 = multiply_add(d0, s, multiply_add(d1, s, zero))
+        store(below, j, times_derivative(activation, outputs, d0, slope))
+
+
+@kernel
+def walk_backward(job, like, t, scale, c):
+    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
+    memory = reals(like, job.tiles)
+    for layer in range(job.layers - 1 - one_output(job), 0, -1):
+        width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
+        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
+        a, delta = advance(A, t * width_in), advance(D, t * width)
+        below = layer_memory(job, memory, layer - 1, DELTAS, t)
+        if not field(job, layer, DEFERRED):
+            multiply_and_update(job, like, layer, a, delta, below, scale, c)
+            continue
+        V, n_out, products = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT), scratch(job, like)
+        call(job.multiply, (1, width_in, n_out, delta, 0, 1, V, width_in, below, width_in, ASSIGN, below))
+        call(job.dots, (t, width, D, width, delta, products))
+        correct(job, like, t, products, A, width_in, below)
+        activation, slope = field(job, layer - 1, ACTIVATION), slope_of(job, like, layer - 1)
+        s, zero = fill(real(like, scale)), fill(real(like, 0.0))
+        for j in range(0, width_in, lanes(like)):
+            store(below, j, times_derivative(activation, load(a, j), multiply_add(s, load(below, j), zero), slope))
+
+
+@kernel
+def update_biases(job, like, t, rate):
+    """Update the biases: those of a single output are."""
+    memory, alpha = reals(like, job.tiles), fill(real(like, -rate))
+    for layer in range(job.layers - one_output(job)):
+        delta, b = layer_memory(job, memory, layer, DELTAS, t), reals(like, field(job, layer, BIAS))
+        for j in range(0, field(job, layer, WIDTH_OUT), lanes(like)):
+            store(b, j, multiply_add(alpha, load(delta, j), load(b, j)))
+
+
+@kernel
+def row_of(job, like, t):
+    """Return the pointer to the first layer's input of the block's sample t."""
+    if field(job, 0, DEFERRED):
+        return advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
+    return advance(reals(like, job.X), sample_at(job, job.tile_start + t) * job.n_inputs)
+
+
+@kernel
+def walk(job, like):
+    """Go through the block's samples in order; return the factor that the penalty has shrunk the weights by."""
+    memory, at_once = reals(like, job.tiles), not field(job, 0, DEFERRED)
+    scale, c, before = 1.0, 0.0, row_of(job, like, START)
+    if one_output(job):
+        load_targets(job, advance(memory, job.compact + job.tile_rows), job.tile_start, job.tile_count)
+    for t in range(job.tile_count):
+        step = job.tile_start + t
+        if at_once and step + job.tile_rows < job.samples:
+            prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
+        rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
+        walk_forward(job, like, t, before, x, c, scale)
+        shrunk = scale * (1 - rate * job.l2)
+        c = rate / shrunk
+        if one_output(job):
+            step_one_output(job, like, t, rate, scale, c)
+        else:
+            output_deltas(job, memory, t, ONE, step, advance(numbers(job.losses), step))
+        walk_backward(job, like, t, scale, c)
+        update_biases(job, like, t, rate)
+        numbers(job.block_rates)[t] = c
+        scale, before = shrunk, x
+    if one_output(job):
+        one_output_losses(job, like)
+    if at_once:
+        width, W = field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
+        change, delta = scratch(job, like), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        for j in range(width):
+            change[j] = real(like, -c) * delta[j]
+        call(job.multiply, (field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, ADD, W))
+    return scale
