@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import signal
@@ -196,6 +197,30 @@ def test_keyboard_interrupt_from_a_callback_ends_the_training(backend, classes):
     same.fit(*classes, epochs=2)
     np.testing.assert_array_equal(net.parameters, same.parameters)
     assert not net.fit(*classes, epochs=1).interrupted, "the training can continue"
+
+
+@pytest.mark.parametrize("ended_by", [None, "an interrupt", "an error"])
+def test_orders_drawn_ahead_are_those_of_one_after_the_other(monkeypatch, classes, ended_by):
+    run, nets = fastnn.training._run, []
+    for samples in (1, 10**9):
+        calls = []
+
+        def run_until_the_third(*args, calls=calls):
+            calls.append(None)
+            if len(calls) == 3 and ended_by:
+                raise KeyboardInterrupt if ended_by == "an interrupt" else ZeroDivisionError
+            return run(*args)
+
+        monkeypatch.setattr(fastnn.training, "_SAMPLES_DRAWN_AHEAD", samples)
+        monkeypatch.setattr(fastnn.training, "_run", run_until_the_third)
+        monkeypatch.setattr(fastnn.training, "_epochs_per_call", lambda *_: 1)
+        nets.append(network())
+        with contextlib.suppress(ZeroDivisionError):
+            nets[-1].fit(*classes, epochs=5, batch_size=10)
+        assert len(calls) == (3 if ended_by else 5)
+    ahead, after = nets
+    np.testing.assert_array_equal(ahead.parameters, after.parameters)
+    assert ahead.rng.bit_generator.state == after.rng.bit_generator.state
 
 
 INTERRUPTED = """
