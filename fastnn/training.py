@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -149,7 +149,7 @@ def _samples_per_call(network: Network) -> int:
     return int(_OPERATIONS_PER_CALL / (6 * len(network.parameters)))  # 6 operations a weight and sample
 
 
-def _orders(network: Network, plan: Plan) -> Iterator[Integers]:
+def _orders(network: Network, plan: Plan) -> Generator[Integers]:
     """Yield the order of each epoch's samples; empty where it does not matter.
 
     Whoever closes this early finds the network's generator as if no later order had been drawn. A callback may look at

@@ -200,6 +200,49 @@ def test_each_net_in_each_mode(compiled, name, batch_size, threads):
             assert_same_epoch(compiled, case, order, batch_size, chosen, l2, slack=2)
 
 
+def test_last_batch_with_fewer_rows_than_others_have_chunks(compiled):
+    case = make_case((20, 16, 1), ("sigmoid",), "sigmoid_cross_entropy", 2002, "float64")
+    assert_same_epoch(compiled, case, NO_ORDER, 2000, OPTIMIZERS["sgd"])
+
+
+# Sizes, the layers that are divided by their units, and where: at half of the units, in whole cache lines of float64.
+DIVIDED = {
+    "first": ((200, 30, 5), 1, [96, 0]),
+    "first-and-second": ((150, 100, 40, 3), 2, [72, 48, 0]),
+    "all": ((150, 100, 20), 2, [72, 48]),
+    "one-output": ((96, 150, 100, 1), 2, [48, 72, 0]),
+    "below-a-tiny-one": ((9, 150, 100, 3), 2, [0, 72, 0]),
+}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+def test_layers_divided_by_their_units(compiled, threads, name, jobs, monkeypatch):
+    """A batch of one tile, and one of three, of which the last is smaller; ordered rows and rows in random order."""
+    sizes, divided, split = DIVIDED[name]
+    monkeypatch.setattr(job, "DIVIDED_WEIGHTS", 2000)
+    monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 1)
+    loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
+    for rows in (job.MAX_TILE_ROWS, 7):
+        monkeypatch.setattr(job, "MAX_TILE_ROWS", rows)
+        for order in ("none", "all"):
+            case = make_case(sizes, ("tanh",) * (len(sizes) - 2), loss, 57, "float64")
+            chosen = an_order(order, 57) if order == "all" else NO_ORDER
+            assert_same_epoch(compiled, case, chosen, 20, OPTIMIZERS["adam"], l2=0.05)
+            assert jobs[-1]["divided"] == divided
+            assert list(jobs[-1].table[:, job.COLUMNS.index("split")]) == split
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
+@pytest.mark.parametrize("batch_size", [7, 1500])
+def test_a_second_thread_copies_windows_of_samples(compiled, loss, batch_size, jobs, monkeypatch):
+    monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
+    monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1e9)
+    fastnn.set_num_threads(2)
+    case = make_case((5, 4, 3), ("tanh",), loss, 2500, "float64")
+    assert_same_epoch(compiled, case, an_order("repeated", 2500), batch_size, fastnn.SGD(0.05))
+    assert jobs[-1]["window"] == -(-job.WINDOW_SAMPLES // batch_size) * batch_size
+
+
 @pytest.mark.parametrize("batch_size", [None, 4])
 def test_state_and_step_carry_over(compiled, batch_size):
     """Two epochs with the same optimizer are two epochs, not twice a first one; a rate of stride 0 is allowed."""

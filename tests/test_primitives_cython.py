@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import kernel_optimizer, make_case
+from conftest import ACTIVATIONS, assert_close, kernel_optimizer, make_case
 
 pytest.importorskip("fastnn._kernels.cython.kernels")
 
@@ -24,7 +24,7 @@ from fastnn._kernels.job import JOB
 
 DTYPES = ("float32", "float64")
 STORE, ADD, BIAS = range(3)
-SIZE, INT, POINTER = ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p
+SIZE, INT, DOUBLE, POINTER = ctypes.c_ssize_t, ctypes.c_int, ctypes.c_double, ctypes.c_void_p
 
 
 @pytest.fixture(params=kernels.available_levels())
@@ -201,6 +201,129 @@ def test_transpose(level, dtype):
         run(rows, cols, at(A), cols + 2, at(B), rows + 1)
         np.testing.assert_array_equal(B[:, :rows], A[:, :cols].T)
         assert np.isnan(B[:, rows:]).all()
+
+
+# ---- one sample's pass through a layer
+
+
+class Layer(ctypes.Structure):
+    """fastnn_layer of primitives.h."""
+
+    _fields_ = (("n", SIZE), ("width", SIZE), ("activation", INT), ("slope", DOUBLE), ("scale", DOUBLE))
+
+
+LAYER = ctypes.POINTER(Layer)
+
+
+def some_layers(dtype):
+    """Yield layers of every activation, whose widths take every number of vectors that columns go by."""
+    lanes = kernels.lanes(np.dtype(dtype).itemsize)
+    for activation, n in itertools.product(ACTIVATIONS, (1, lanes, lanes + 1, 7 * lanes - 1, 9 * lanes)):
+        yield Layer(n, -(-n // lanes) * lanes, Activation[activation.upper()], 0.1, 0.75)
+
+
+def padded(layer, dtype, *rows, seed=0):
+    """Return rows of random units, zeros in their padding, with a NaN after them all."""
+    shape = (*rows, layer.width)
+    memory = np.full(int(np.prod(shape)) + 1, np.nan, dtype)
+    units = memory[:-1].reshape(shape)
+    units[:] = np.random.default_rng(seed).uniform(-1, 1, shape)
+    units[..., layer.n :] = 0
+    return units
+
+
+def untouched(units):
+    """Return whether the NaN after them is there."""
+    return bool(np.isnan(units.base[-1]))
+
+
+def wide(*arrays):
+    return [array.astype(float) for array in arrays]
+
+
+def outputs(layer, Z):
+    """Return g(Z), zeros in the padding."""
+    A = reference.activate(layer.activation, layer.slope, Z)
+    A[..., layer.n :] = 0
+    return A
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_finish_outputs(level, dtype):
+    run = primitive("finish_outputs", dtype, LAYER, POINTER, POINTER)
+    for layer in some_layers(dtype):
+        bias, z = padded(layer, dtype, seed=1), padded(layer, dtype, seed=2)
+        b, products = wide(bias, z)
+        run(layer, at(bias), at(z))
+        assert_close(z, outputs(layer, layer.scale * products + b), dtype, "outputs")
+        assert (z[layer.n :] == 0).all()
+        assert untouched(z)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_update_and_project(level, dtype):
+    types = SIZE, POINTER, POINTER, POINTER, scalar(dtype), POINTER, POINTER, POINTER
+    run = primitive("update_and_project", dtype, LAYER, *types)
+    for layer, n_in in itertools.product(some_layers(dtype), (1, 3, 4, 18)):
+        W, bias, delta, z = (padded(layer, dtype, *rows, seed=s) for s, rows in enumerate(((n_in,), (), (), ())))
+        before, x = rows = np.full((2, n_in + 1), np.nan, dtype)
+        rows[:, :n_in] = np.random.default_rng(5).normal(size=(2, n_in))
+        U, b, d, u, v = wide(W, bias, delta, before[:-1], x[:-1])
+        U -= 0.3 * np.outer(u, d)
+        run(layer, n_in, at(before), at(x), at(delta), -0.3, at(W), at(bias), at(z))
+        assert_close(W, U, dtype, "weights")
+        assert_close(z, outputs(layer, layer.scale * v @ U + b), dtype, "outputs")
+        assert untouched(W)
+        assert untouched(z)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+def test_step_one_output(level, output, dtype):
+    real, code = scalar(dtype), Activation[output.upper()]
+    types = LAYER, INT, real, DOUBLE, DOUBLE, POINTER, POINTER, POINTER, POINTER
+    run = ctypes.CFUNCTYPE(real, *types)(kernels.addresses(np.dtype(dtype).itemsize)["step_one_output"])
+    for below in some_layers(dtype):
+        a, V, deltas = (padded(below, dtype, seed=seed) for seed in range(3))
+        bias = np.array([0.5, np.nan], dtype)
+        inputs, v = wide(a, V)
+        z = below.scale * inputs @ v + 0.5
+        delta = reference.activate(code, 0, z) - 0.25
+        found = run(below, code, 0.25, 0.2, 0.3, at(a), at(V), at(bias), at(deltas))
+        assert_close(np.array(found), z, dtype, "z")
+        assert_close(bias[0], 0.5 - 0.2 * delta, dtype, "bias")
+        assert_close(V, v - 0.3 * delta * inputs, dtype, "weights")
+        slopes = reference.derivative(below.activation, below.slope, inputs)
+        assert_close(deltas, delta * below.scale * v * slopes, dtype, "deltas")
+        assert np.isnan(bias[1])
+        assert untouched(V)
+        assert untouched(deltas)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_multiply_and_update(level, dtype):
+    run = primitive("multiply_and_update", dtype, LAYER, SIZE, POINTER, POINTER, scalar(dtype), POINTER, POINTER)
+    for below, n_out in itertools.product(some_layers(dtype), (1, 2, 3, 6)):
+        a, V, deltas = (padded(below, dtype, *rows, seed=s) for s, rows in enumerate(((), (n_out,), ())))
+        delta = np.append(np.random.default_rng(3).normal(size=n_out), np.nan).astype(dtype)
+        inputs, v, d = wide(a, V, delta[:-1])
+        run(below, n_out, at(a), at(delta), -0.3, at(V), at(deltas))
+        assert_close(V, v - 0.3 * np.outer(d, inputs), dtype, "weights")
+        slopes = reference.derivative(below.activation, below.slope, inputs)
+        assert_close(deltas, below.scale * d @ v * slopes, dtype, "deltas")
+        assert untouched(V)
+        assert untouched(deltas)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_add_multiple(level, dtype):
+    run = primitive("add_multiple", dtype, SIZE, scalar(dtype), POINTER, POINTER)
+    for layer in some_layers(dtype):
+        x, y = (padded(layer, dtype, seed=seed) for seed in range(2))
+        u, v = wide(x, y)
+        run(layer.width, -0.3, at(x), at(y))
+        assert_close(y, v - 0.3 * u, dtype, "y")
+        assert untouched(y)
 
 
 # ---- the backend around them

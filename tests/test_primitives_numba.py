@@ -25,20 +25,34 @@ from fastnn._kernels.numba.atomics import (
     atomic_store,
     compare_exchange,
     pause,
-    yield_thread,
+    rest,
 )
 from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.elementwise import (
     activate,
+    activated,
     exp_array,
     log_array,
     multiply_by_derivative,
     sigmoid_,
     sigmoid_cross_entropy_array,
     tanh_,
+    times_derivative,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN, BIAS, multiply
-from fastnn._kernels.numba.simd import advance, pointer
+from fastnn._kernels.numba.simd import (
+    add,
+    advance,
+    fill,
+    first_lanes,
+    lanes,
+    load,
+    multiply_add,
+    pointer,
+    store,
+    total,
+)
+from fastnn._kernels.numba.transpose import transpose
 
 DTYPES = ("float32", "float64")
 
@@ -72,6 +86,11 @@ def run_derivative(activation, slope, a, delta, n):
 @entry_point
 def run_cross_entropy(z, y, out, n):
     sigmoid_cross_entropy_array(pointer(z, 0), pointer(y, 0), pointer(out, 0), n)
+
+
+@entry_point
+def run_transpose(rows, cols, A, a_row, B, b_row):
+    transpose(rows, cols, pointer(A, 0), a_row, pointer(B, 0), b_row)
 
 
 @entry_point
@@ -281,6 +300,16 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
     np.testing.assert_array_equal(C, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose(dtype):
+    for rows, cols in ((1, 1), (3, 5), (16, 16), (48, 35), (35, 48), (17, 64)):
+        A = np.random.default_rng(0).normal(size=(rows, cols + 3)).astype(dtype)
+        B = np.full((cols, rows + 2), np.nan, dtype)
+        run_transpose(rows, cols, A, cols + 3, B, rows + 2)
+        np.testing.assert_array_equal(B[:, :rows], A[:, :cols].T)
+        assert np.isnan(B[:, rows:]).all()
+
+
 @entry_point
 def run_pointers(x):
     p = advance(pointer(x, 1), 1)
@@ -296,12 +325,62 @@ def test_pointers():
 
 
 @entry_point
+def run_vectors(x, out, n):
+    """Write a row for each function of vectors, taken from three unaligned ones; return the first one's sum."""
+    p, o = pointer(x, 1), pointer(out, 1)
+    width, row = lanes(p), out.shape[1]
+    a, b, c = load(p, 0), load(p, width), load(p, 2 * width)
+    store(o, 0, a)
+    store(o, row, fill(x[1]))
+    store(o, 2 * row, add(a, b))
+    store(o, 3 * row, multiply_add(a, b, c))
+    store(o, 4 * row, first_lanes(a, n))
+    return total(a)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors(dtype):
+    width = simd.LEVEL.lanes(np.dtype(dtype).itemsize * 8)
+    x = np.full(3 * width + 2, np.nan, dtype)
+    a, b, c = x[1:-1].reshape(3, width)
+    a[:], b[:], c[:] = np.random.default_rng(0).integers(1, 100, (3, width))
+    for n in range(width + 2):
+        out = np.full((5, width + 2), np.nan, dtype)
+        assert run_vectors(x, out, n) == a.sum()
+        rows = [a, np.full(width, a[0]), a + b, a * b + c, np.where(np.arange(width) < n, a, 0)]
+        np.testing.assert_array_equal(out[:, 1:-1], rows)
+        assert np.isnan(out[:, [0, -1]]).all()
+
+
+@entry_point
+def run_activated(activation, slope, z, delta, out):
+    """Write g(z) of a vector, and delta g'(z)."""
+    p, o = pointer(z, 0), pointer(out, 0)
+    slopes = fill(slope[0])
+    a = activated(activation, load(p, 0), slopes)
+    store(o, 0, a)
+    store(o, lanes(p), times_derivative(activation, a, load(pointer(delta, 0), 0), slopes))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["identity", "sigmoid", "tanh", "relu", "leaky_relu"])
+def test_activations_of_vectors_equal_the_array_forms_bit_for_bit(activation, dtype):
+    code, slope = int(Activation[activation.upper()]), 0.2 if activation == "leaky_relu" else 0.0
+    z, delta = np.random.default_rng(0).normal(size=(2, simd.LEVEL.lanes(np.dtype(dtype).itemsize * 8))).astype(dtype)
+    out = np.empty((2, z.size), dtype)
+    run_activated(code, np.array([slope], dtype), z, delta, out)
+    run_activate(code, slope, z, z.size)
+    run_derivative(code, slope, z, delta, z.size)
+    np.testing.assert_array_equal(out, [z, delta])
+
+
+@entry_point
 def draw_tickets(counter, n):
     p = pointer(counter, 0)
     for _ in range(n):
         atomic_add(p, 1)
         pause()
-    yield_thread()
+    rest()
 
 
 @entry_point

@@ -83,14 +83,14 @@ def test_any_number_of_threads(compiled, shared_work, monkeypatch, net, one_grad
 
 
 def worker(compiled, dtype):
-    """Return the function by which a thread of the backend works on a job: (job, number of the thread)."""
+    """Return the function by which a thread of the backend works on a job."""
     if compiled.__name__.endswith("cython"):
         return compiled._work
     addresses, work = importlib.import_module("fastnn._kernels.numba.training").compiled(np.dtype(dtype))
 
-    def run(made, thread):
+    def run(made):
         made.set(**addresses)
-        work.ctypes(made.address, None, thread)
+        work.ctypes(made.address, None)
 
     return run
 
@@ -102,20 +102,19 @@ def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch,
     work = worker(compiled, "float32")
     helpers = []
 
-    def help_late(made, thread):
-        if delay != "after":
-            time.sleep(delay)
-        work(made, thread)
+    def help_late(made):
+        time.sleep(delay)
+        work(made)
 
     def run(made):
         if delay not in (None, "after"):
-            helpers.extend(threading.Thread(target=help_late, args=(made, thread)) for thread in (1, 2))
+            helpers.extend(threading.Thread(target=help_late, args=(made,)) for _ in range(2))
             for helper in helpers[-2:]:
                 helper.start()
-        work(made, 0)
+        work(made)
         if delay == "after":
             before = made.fields.copy()
-            work(made, 2)
+            work(made)
             assert made.fields == before
 
     case = make_case(*NETS["deep"], m=M, dtype="float32")

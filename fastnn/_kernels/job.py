@@ -7,10 +7,12 @@ How the work is divided. Rows (samples) pass forward and backward independently 
 gradient's rows; each sum over samples is one chain in a fixed order. So a result depends neither on the number of
 threads nor on which of them did what.
 
-- A step of up to ``tile_rows`` samples, or of a network too large for a second gradient, goes tile by tile: first all
-  threads share the tile's rows, then the gradient's blocks.
-- A step of more samples is cut into ``chunks``, each with a gradient of its own: a thread takes a chunk through all its
-  tiles on its own, each forward, backward and into the gradient while it is in cache. Their number depends on the
+- If the network has more weights than the batch has activations, or is too large for a second gradient, all threads
+  share a tile. Its rows are divided among them, and then the gradient's blocks. But large layers are divided by their
+  units: each thread keeps to the same rows of their weights, multiplies them with its columns of the layer's inputs,
+  computes the deltas of those inputs, and updates them. Then products and deltas cross from core to core, not weights.
+- Any other step is cut into ``chunks`` of samples, each with a gradient of its own: a thread takes a chunk through all
+  its tiles on its own, each forward, backward and into the gradient while it is in cache. Their number depends on the
   batch and the network alone.
 """
 
@@ -30,15 +32,18 @@ INTEGERS = (
     # the parameters and the optimizer
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
-    "gathered", "tiles", "tile_size", "tile_rows", "compact", "sums", "sums_size", "shared", "chunks", "row_losses",
-    "chunk_losses", "one",
-    # the division of work: threads, rows of a task, the blocks of the gradient (layer, first row, last row)
-    "threads", "task_rows", "blocks", "block_table", "team", "training", "backward",
-    # the step under way, written by the leading thread
-    "batch_start", "batch_rows", "tile_start", "tile_count",
+    "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
+    "shared", "chunks", "row_losses", "chunk_losses", "one",
+    # the division of work: threads, rows of a task, the layers that are divided by their units, the blocks of the
+    # gradient (layer, first row, last row)
+    "threads", "task_rows", "divided", "blocks", "block_table", "team", "training", "backward",
+    # the step under way, written by the leading thread; the layer that the threads are at
+    "batch_start", "batch_rows", "tile_start", "tile_count", "layer",
+    # the samples' rows and targets where they are, if a thread copies the next ones together: windows of so many
+    "source_X", "source_labels", "source_targets", "source_order", "window", "staged", "staged_targets",
     # a thread's memory for a block of the gradient, or for a sample in per-sample descent
     "scratch", "scratch_size",
-    # per-sample descent: its blocks' Gram matrices and rates, the block under way and the next
+    # per-sample descent: its blocks' Gram matrices and rates; the block or window under way, and the next
     "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
     # the addresses of compiled functions
     "multiply", "dots", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
@@ -54,10 +59,12 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in). DEFERRED says that
-# per-sample descent updates the layer's weights once a block. After a hidden layer a single output has width 1.
+# per-sample descent updates the layer's weights once a block. SPLIT is the row at which its weights are divided in two
+# parts for products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. After a hidden layer
+# a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
-    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred",
+    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block",
 )  # fmt: skip
 
 CACHE_LINE = 64
@@ -68,11 +75,16 @@ SMALL_TILE_BYTES, SMALL_GRADIENT_BYTES = 32 * 1024, 32 * 1024
 MIN_TILE_ROWS, MAX_TILE_ROWS = 96, 480
 # A gradient for each chunk: where one fits in the core's own cache beside the weights.
 MAX_CHUNK_BYTES = 512 * 1024
-MAX_CHUNKS = 32
+MIN_CHUNKS, MAX_CHUNKS = 4, 32
+# A layer is divided by its units if it has so many weights, and as many inputs to each of a tile's rows.
+DIVIDED_WEIGHTS, INPUTS_TO_A_ROW = 16384, 2
 BLOCK_ROWS = 48  # rows of a gradient's block: whole register tiles of 6 or 12 rows, and whole cache lines transposed
 # Below these numbers of floating-point operations a second thread costs more than it saves: the two barriers of a
 # step (about 1 us), and waking threads for a call: 10 to 50 us, but 8 ms if other processes have the cores.
 OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
+# A network too small for two threads visits its rows in random order, each of them some cache misses: a third of its
+# time. A second thread copies so many together, ahead of the first.
+WINDOW_SAMPLES = 1024
 # Per-sample descent: samples of a block, and how many weights make a layer's update worth deferring to the block's end.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 
@@ -244,17 +256,46 @@ class Job:
         tile_bytes = SMALL_TILE_BYTES if gradient_bytes <= SMALL_GRADIENT_BYTES else TILE_BYTES
         rows = tile_bytes // (elements * self._itemsize)
         rows = max(MIN_TILE_ROWS, min(MAX_TILE_ROWS, rows // BLOCK_ROWS * BLOCK_ROWS))
-        shared = self["backward"] and (gradient_bytes > MAX_CHUNK_BYTES or batch <= rows)
+        activations = batch * int(self._column("width_out").sum()) * self._itemsize
+        shared = self["backward"] and gradient_bytes > min(activations, MAX_CHUNK_BYTES)
+        worthwhile = batch * operations / OPERATIONS_PER_STEP  # threads
         if shared:  # all threads share a tile, and one gradient: longer tiles pass it less often
-            rows = min(MAX_TILE_ROWS, batch)
-        chunks = 1 if shared else min(MAX_CHUNKS, -(-batch // rows))
-        limit = min(
-            batch * operations / OPERATIONS_PER_STEP, self["epochs"] * samples * operations / OPERATIONS_PER_CALL
-        )
-        threads = max(1, min(_kernels.get_num_threads(), int(limit)))
+            rows, chunks = min(MAX_TILE_ROWS, batch), 1
+        else:
+            chunks = min(MAX_CHUNKS, max(-(-batch // rows), min(MIN_CHUNKS, int(worthwhile / 2))))
+            rows = min(rows, -(-batch // chunks))
+        if shared:
+            self.set(divided=self._divided_layers(rows))
+        limit = int(self["epochs"] * samples * operations / OPERATIONS_PER_CALL)
+        available = max(1, min(_kernels.get_num_threads(), limit))
+        threads = max(1, min(available, int(worthwhile)))
         share = -(-rows // threads)
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
         self.set(tile_rows=rows, shared=shared, chunks=chunks, threads=threads, task_rows=task_rows)
+        if threads == 1 and available > 1 and self["order"] and not shared:
+            self._stage(batch)
+
+    def _divided_layers(self, rows: int) -> int:
+        """Return how many layers, from the first on, are divided by their units."""
+        n_in, width_out = self._column("n_in"), self._column("width_out")
+        large = (n_in * width_out >= DIVIDED_WEIGHTS) & (n_in >= INPUTS_TO_A_ROW * rows) & (width_out > 1)
+        return int(np.flatnonzero(large)[-1]) + 1 if large.any() else 0
+
+    def _stage(self, batch: int) -> None:
+        """Have a second thread copy the next samples together, where steps are too short to share."""
+        window = -(-WINDOW_SAMPLES // batch) * batch
+        target_bytes = 8 if self["labels"] else self["n_outputs"] * self._itemsize
+        self.set(
+            threads=2,
+            window=window,
+            source_X=self["X"],
+            source_labels=self["labels"],
+            source_targets=self["targets"],
+            source_order=self["order"],
+            order=0,
+            staged=self._allocate(2 * window * self["n_inputs"]),
+            staged_targets=self._zeros(2 * window * target_bytes),
+        )
 
     def _divide_samples(self) -> None:
         """Choose the deferred layers and the threads of per-sample descent."""
@@ -264,7 +305,8 @@ class Job:
         whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"]
         limit = min(shared / OPERATIONS_PER_STEP, whole / OPERATIONS_PER_CALL)
         threads = max(1, min(_kernels.get_num_threads(), int(limit)))
-        self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
+        divided = int(self._column("deferred")[0])
+        self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES, divided=divided)
 
     def _lay_out(self) -> None:
         """Allocate the workspace, and tell the layer table where everything lies in it."""
@@ -286,18 +328,19 @@ class Job:
             sums=self._allocate(self["chunks"] * sums_size if self["backward"] else 0),
             row_losses=self._allocate_numbers(tiles * rows),
             chunk_losses=self._allocate_numbers(self["chunks"]),
-            team=self._allocate_numbers(4 * CACHE_LINE // 8),
+            team=self._allocate_numbers((3 + self["threads"]) * CACHE_LINE // 8),
             one=self._address(np.ones(1, self.parameters.dtype)),
         )
         gathered = rows * int(self._column("width_in")[0])
+        if self["shared"]:  # two layers' second parts of their products
+            size = self._line(rows * int(width_out.max()))
+            self.set(partials=self._allocate(2 * size), partials_size=size)
         if self["per_sample"]:
-            scratch_size = self._line(max(rows, int(width_out.max())))
             self.set(
                 gathered=self._allocate(2 * gathered),
                 gram=self._allocate(2 * rows * rows),
                 block_rates=self._allocate_numbers(rows),
-                scratch=self._allocate(2 * scratch_size),
-                scratch_size=scratch_size,
+                scratch=self._allocate(max(rows, int(width_out.max()))),
             )
         else:
             scratch_size = self._line((BLOCK_ROWS + 1) * int(width_out.max()))
@@ -317,7 +360,8 @@ class Job:
                 packed, bias = (self["parameters"] + int(offset) * self._itemsize for offset in (weights, biases))
             else:
                 packed, bias = self._allocate(n_in * width_out), self._allocate(width_out)
-            transposed = self._allocate(n_out * width_in) if layer > 0 else 0
+            # The first layer needs no transposed copy; its one column, where lanes are 1, is its own transpose.
+            transposed = self._allocate(n_out * width_in) if layer > 0 else packed if width_out == 1 else 0
             for name, value in (("packed", packed), ("bias", bias), ("transposed", transposed)):
                 self._column(name)[layer] = value
 
@@ -326,14 +370,19 @@ class Job:
 
         Per-sample descent has blocks of the weights' rows alone, of the transposed weights after the first layer.
         """
-        rows = self._column("n_in") + 1
-        if self["per_sample"]:
-            rows = np.concatenate((self._column("n_in")[:1], self._column("n_out")[1:]))
-        blocks = [
-            (layer, first, min(first + BLOCK_ROWS, int(last)))
-            for layer, last in enumerate(rows)
-            for first in range(0, int(last), BLOCK_ROWS)
-        ]
+        n_in = self._column("n_in")
+        rows = np.concatenate((n_in[:1], self._column("n_out")[1:])) if self["per_sample"] else n_in + 1
+        divided, blocks = self["divided"], list[tuple[int, int, int]]()
+        others = [block for layer in range(divided, self["layers"]) for block in _blocks_of(layer, 0, rows[layer])]
+        for layer in range(divided):
+            split = int(n_in[layer]) // 2 // self._line(1) * self._line(1)  # whole cache lines
+            self.table[layer, COLUMNS.index("split")] = split
+            self.table[layer, COLUMNS.index("first_block")] = len(blocks)
+            # The layers that are not divided go between the halves of the last one that is: then half of the threads
+            # have the same half of its blocks, and so of its rows, as of its product.
+            between = others if layer == divided - 1 else []
+            blocks += [*_blocks_of(layer, 0, split), *between, *_blocks_of(layer, split, rows[layer])]
+        blocks = blocks or others
         self.set(blocks=len(blocks), block_table=self._address(np.array(blocks, dtype=np.int64)))
 
     def _line(self, elements: int) -> int:
@@ -353,6 +402,11 @@ class Job:
         raw = np.zeros(size + CACHE_LINE, dtype=np.uint8)
         address = self._address(raw)
         return address + -address % CACHE_LINE
+
+
+def _blocks_of(layer: int, begin: int, end: int) -> list[tuple[int, int, int]]:
+    """Return the blocks of a layer's rows from ``begin`` to ``end``."""
+    return [(layer, first, min(first + BLOCK_ROWS, int(end))) for first in range(begin, int(end), BLOCK_ROWS)]
 
 
 def _offsets(sizes: Integers, start: int = 0) -> tuple[Integers, int]:

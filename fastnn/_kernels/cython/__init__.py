@@ -47,17 +47,17 @@ class _Kernels(CompiledKernels):
         helpers: list[Future[None]] = []
         # Nor is any needed: there may be no more threads to be had, or Python is shutting down.
         with contextlib.suppress(RuntimeError):
-            for thread in range(1, job["threads"]):
-                helpers.append(_helpers().submit(_work, job, thread))
-        _work(job, 0)
+            for _ in range(1, job["threads"]):
+                helpers.append(_helpers().submit(_work, job))
+        _work(job)
         for helper in helpers:
             helper.cancel()
 
 
-def _work(job: Job, thread: int) -> None:
+def _work(job: Job) -> None:
     """Work on a job until it is done."""
     work = kernels.work_float32 if job.parameters.dtype == np.float32 else kernels.work_float64
-    work(job.address, thread)
+    work(job.address)
 
 
 def cache_folder() -> None:

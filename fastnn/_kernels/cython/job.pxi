@@ -8,15 +8,17 @@ cdef struct Job:
     # the parameters and the optimizer
     int64_t parameters, state, n_parameters, rates, rate_stride, step, rule
     # the workspace
-    int64_t gathered, tiles, tile_size, tile_rows, compact, sums, sums_size, shared, chunks, row_losses, chunk_losses
-    int64_t one
+    int64_t gathered, tiles, tile_size, tile_rows, compact, partials, partials_size, sums, sums_size
+    int64_t shared, chunks, row_losses, chunk_losses, one
     # the division of work
-    int64_t threads, task_rows, blocks, block_table, team, training, backward
-    # the step under way
-    int64_t batch_start, batch_rows, tile_start, tile_count
+    int64_t threads, task_rows, divided, blocks, block_table, team, training, backward
+    # the step under way, and the layer that the threads are at
+    int64_t batch_start, batch_rows, tile_start, tile_count, layer
+    # the samples' rows and targets where they are, if a thread copies the next ones together
+    int64_t source_X, source_labels, source_targets, source_order, window, staged, staged_targets
     # a thread's memory for a block of the gradient, or for a sample in per-sample descent
     int64_t scratch, scratch_size
-    # per-sample descent
+    # per-sample descent; the block or window under way, and the next
     int64_t per_sample, gram, block_rates, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
     int64_t multiply, dots, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
@@ -28,7 +30,7 @@ cdef struct Job:
 # The columns of the layer table.
 cdef enum:
     N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS,
-    DEFERRED, COLUMNS
+    DEFERRED, SPLIT, FIRST_BLOCK, COLUMNS
 
 
 def fields(int64_t address):

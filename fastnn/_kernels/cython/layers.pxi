@@ -29,27 +29,36 @@ cdef inline int64_t input_stride(const Job *job) noexcept nogil:
     return field(job, 0, WIDTH_IN) if job.order != 0 else job.n_inputs
 
 
-cdef inline void prefetch_sample(const Job *job, const real *like, int64_t sample) noexcept nogil:
-    """Ask for a sample of the next batch: rows in random order are a cache miss each."""
-    prefetch(reals(like, job.X) + sample * job.n_inputs, job.n_inputs)
+cdef inline void prefetch_targets(const Job *job, const real *like, int64_t sample) noexcept nogil:
+    """Ask for a sample's targets."""
     if job.labels != 0:
         fastnn_prefetch(integers(job.labels) + sample, sizeof(int64_t))
     else:
         prefetch(reals(like, job.targets) + sample * job.n_outputs, job.n_outputs)
 
 
-cdef void gather(const Job *job, const real *like, real *A, int64_t first, int64_t rows) noexcept nogil:
-    """Copy the rows visited from the first-th on next to each other."""
-    if job.order == 0:
-        return
-    cdef int64_t r, ahead, stride = field(job, 0, WIDTH_IN)
+cdef inline void prefetch_sample(const Job *job, const real *like, int64_t sample) noexcept nogil:
+    """Ask for a sample: rows in random order are a cache miss each."""
+    prefetch(reals(like, job.X) + sample * job.n_inputs, job.n_inputs)
+    prefetch_targets(job, like, sample)
+
+
+cdef void gather(
+    const Job *job, const real *like, real *A, int64_t stride, int64_t first, int64_t rows, int64_t begin, int64_t end
+) noexcept nogil:
+    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the next batch's."""
+    cdef int64_t r, ahead, columns = end - begin
     cdef int64_t *order = integers(job.order)
     cdef real *X = reals(like, job.X)
+    if job.order == 0:
+        return
     for r in range(rows):
-        memcpy(A + r * stride, X + order[first + r] * job.n_inputs, job.n_inputs * sizeof(real))
+        memcpy(A + r * stride + begin, X + order[first + r] * job.n_inputs + begin, columns * sizeof(real))
         ahead = first + r + job.batch_rows
         if ahead < job.samples:
-            prefetch_sample(job, like, order[ahead])
+            prefetch(X + order[ahead] * job.n_inputs + begin, columns)
+            if begin == 0:
+                prefetch_targets(job, like, order[ahead])
 
 
 cdef inline real *layer_memory(const Job *job, real *memory, int64_t layer, int64_t column, int64_t row) noexcept nogil:
@@ -57,20 +66,31 @@ cdef inline real *layer_memory(const Job *job, real *memory, int64_t layer, int6
     return memory + field(job, layer, column) + row * field(job, layer, WIDTH_OUT)
 
 
-cdef void forward(const Job *job, real *memory, const real *A, int64_t row, int64_t rows) noexcept nogil:
-    """Compute every layer's outputs; the last layer's are left before the output unit, as Z_L."""
-    cdef int64_t r, layer, width, stride = input_stride(job)
+cdef void single_outputs(
+    const Job *job, int64_t layer, const real *A, int64_t stride, int64_t rows, real *Z
+) noexcept nogil:
+    """Compute Z of a single output behind a hidden layer: a dot product a row."""
+    cdef int64_t r
+    cdef real bias = reals(A, field(job, layer, BIAS))[0]
+    dots(rows, stride, A, stride, reals(A, field(job, layer, TRANSPOSED)), Z)
+    for r in range(rows):
+        Z[r] += bias
+
+
+cdef void forward(
+    const Job *job, real *memory, int64_t first, const real *A, int64_t stride, int64_t row, int64_t rows
+) noexcept nogil:
+    """Compute the outputs of the layers from ``first`` on, whose input is A; the last layer's are left as Z_L."""
+    cdef int64_t layer, width
     cdef real *Z
     cdef real *W
     cdef real *b
-    for layer in range(job.layers):
+    for layer in range(first, job.layers):
         width = field(job, layer, WIDTH_OUT)
         Z = layer_memory(job, memory, layer, OUTPUTS, row)
         W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
         if width == 1:
-            dots(rows, stride, A, stride, reals(memory, field(job, layer, TRANSPOSED)), Z)
-            for r in range(rows):
-                Z[r] += b[0]
+            single_outputs(job, layer, A, stride, rows, Z)
         else:
             multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FASTNN_BIAS, b)
         if layer < job.layers - 1:
@@ -242,15 +262,15 @@ cdef void output_deltas(
             Z[r * width + k] = outputs[r * K + k]
 
 
-cdef void backward(const Job *job, real *memory, int64_t row, int64_t rows) noexcept nogil:
-    """Compute the hidden layers' deltas: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
+cdef void backward(const Job *job, real *memory, int64_t first, int64_t row, int64_t rows) noexcept nogil:
+    """Compute the deltas below the layers from ``first`` on: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
     cdef int64_t layer, width_in, width_out, depth
     cdef double slope
     cdef real *delta_out
     cdef real *delta_in
     cdef real *A
     cdef real *W_T
-    for layer in range(job.layers - 1, 0, -1):
+    for layer in range(job.layers - 1, max(first, 1) - 1, -1):
         width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
         delta_out = layer_memory(job, memory, layer, DELTAS, row)
         delta_in = layer_memory(job, memory, layer - 1, DELTAS, row)
@@ -278,14 +298,14 @@ cdef void add_output_gradient(
 
 
 cdef void add_gradient(
-    const Job *job, real *memory, const real *A, int64_t layer, int64_t begin, int64_t end, int64_t rows, real *sums,
-    int mode,
+    const Job *job, real *memory, const real *A, int64_t stride, int64_t layer, int64_t begin, int64_t end,
+    int64_t rows, real *sums, int mode,
 ) noexcept nogil:
     """Add A^T delta of a tile to rows begin .. end of a layer's sums; the row after the weights is the biases'.
 
     ``A`` is the tile's first-layer input; ``mode`` FASTNN_STORE begins a sum.
     """
-    cdef int64_t n_in = field(job, layer, N_IN), width = field(job, layer, WIDTH_OUT), stride = input_stride(job)
+    cdef int64_t n_in = field(job, layer, N_IN), width = field(job, layer, WIDTH_OUT)
     cdef real *delta = layer_memory(job, memory, layer, DELTAS, 0)
     cdef real *C = sums + field(job, layer, SUMS)
     cdef int64_t weights = min(end, n_in) - begin

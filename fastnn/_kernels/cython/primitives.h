@@ -29,6 +29,14 @@ typedef struct fastnn_step {
     double correction2;   /* Adam: 1 - beta2^t */
 } fastnn_step;
 
+/* A layer's units and its factor, as a sample's pass needs them. */
+typedef struct fastnn_layer {
+    ptrdiff_t n, width; /* units, without and with those that fill the last vector */
+    int activation;
+    double slope;       /* of leaky_relu for z < 0 */
+    double scale;       /* the weights are scale times those that are stored */
+} fastnn_layer;
+
 /* The table, for real = float and double.
 
    lanes: real numbers in a vector; every column count that multiply sees is a multiple of it.
@@ -40,7 +48,15 @@ typedef struct fastnn_step {
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
    update: one optimizer step of n parameters from their gradient's sums; m1 and m2 are the rows of the state that the rule has, else NULL.
-   transpose: B[j, i] = A[i, j], i < rows, j < cols. */
+   transpose: B[j, i] = A[i, j], i < rows, j < cols.
+
+   Of a sample's step, with W the stored weights, (n_in, width), or V the transposed ones, (n_out, width):
+   finish_outputs: z = g(scale z + bias) in place, zeros in the padding.
+   update_and_project: W += factor before^T delta, the last sample's step; z = g(scale x W + bias) for this one.
+   step_one_output: a layer of one output, whose g is activation: z = scale a . V + bias, which is returned;
+       delta = g(z) - target; deltas = delta scale V * g' of the layer below; V -= c delta a, bias -= rate delta.
+   multiply_and_update: deltas = scale delta V * g' of the layer below; V += factor delta^T a.
+   add_multiple: y += factor x, of whole vectors. */
 #define FASTNN_DECLARE_PRIMITIVES(name, real)                                                                         \
     typedef struct name {                                                                                             \
         const char *level;                                                                                            \
@@ -59,6 +75,14 @@ typedef struct fastnn_step {
         void (*sigmoid_cross_entropy_array)(const real *z, const real *y, real *out, ptrdiff_t n);                    \
         void (*update)(const fastnn_step *step, const real *sums, real *theta, real *m1, real *m2, ptrdiff_t n);      \
         void (*transpose)(ptrdiff_t rows, ptrdiff_t cols, const real *A, ptrdiff_t lda, real *B, ptrdiff_t ldb);      \
+        void (*finish_outputs)(const fastnn_layer *layer, const real *bias, real *z);                                 \
+        void (*update_and_project)(const fastnn_layer *layer, ptrdiff_t n_in, const real *before, const real *x,      \
+                                   const real *delta, real factor, real *W, const real *bias, real *z);               \
+        real (*step_one_output)(const fastnn_layer *below, int activation, real target, double rate, double c,        \
+                                const real *a, real *V, real *bias, real *deltas);                                    \
+        void (*multiply_and_update)(const fastnn_layer *below, ptrdiff_t n_out, const real *a, const real *delta,     \
+                                    real factor, real *V, real *deltas);                                              \
+        void (*add_multiple)(ptrdiff_t n, real factor, const real *x, real *y);                                       \
     } name
 
 FASTNN_DECLARE_PRIMITIVES(fastnn_primitives_f32_t, float);

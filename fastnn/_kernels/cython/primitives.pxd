@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 
 cdef extern from "primitives.h" nogil:
     enum:
+        FASTNN_IDENTITY
         FASTNN_STORE
         FASTNN_ADD
         FASTNN_BIAS
@@ -24,6 +25,13 @@ cdef extern from "primitives.h" nogil:
         double l2
         double correction1
         double correction2
+
+    ctypedef struct fastnn_layer:
+        Py_ssize_t n
+        Py_ssize_t width
+        int activation
+        double slope
+        double scale
 
     ctypedef struct fastnn_primitives_f32_t:
         const char *level
@@ -46,6 +54,15 @@ cdef extern from "primitives.h" nogil:
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const float *A, Py_ssize_t lda, float *B,
                           Py_ssize_t ldb) noexcept nogil
+        void (*finish_outputs)(const fastnn_layer *layer, const float *bias, float *z) noexcept nogil
+        void (*update_and_project)(const fastnn_layer *layer, Py_ssize_t n_in, const float *before, const float *x,
+                                   const float *delta, float factor, float *W, const float *bias,
+                                   float *z) noexcept nogil
+        float (*step_one_output)(const fastnn_layer *below, int activation, float target, double rate, double c,
+                                 const float *a, float *V, float *bias, float *deltas) noexcept nogil
+        void (*multiply_and_update)(const fastnn_layer *below, Py_ssize_t n_out, const float *a, const float *delta,
+                                    float factor, float *V, float *deltas) noexcept nogil
+        void (*add_multiple)(Py_ssize_t n, float factor, const float *x, float *y) noexcept nogil
 
     ctypedef struct fastnn_primitives_f64_t:
         const char *level
@@ -69,6 +86,15 @@ cdef extern from "primitives.h" nogil:
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const double *A, Py_ssize_t lda, double *B,
                           Py_ssize_t ldb) noexcept nogil
+        void (*finish_outputs)(const fastnn_layer *layer, const double *bias, double *z) noexcept nogil
+        void (*update_and_project)(const fastnn_layer *layer, Py_ssize_t n_in, const double *before, const double *x,
+                                   const double *delta, double factor, double *W, const double *bias,
+                                   double *z) noexcept nogil
+        double (*step_one_output)(const fastnn_layer *below, int activation, double target, double rate, double c,
+                                 const double *a, double *V, double *bias, double *deltas) noexcept nogil
+        void (*multiply_and_update)(const fastnn_layer *below, Py_ssize_t n_out, const double *a, const double *delta,
+                                    double factor, double *V, double *deltas) noexcept nogil
+        void (*add_multiple)(Py_ssize_t n, double factor, const double *x, double *y) noexcept nogil
 
     int fastnn_best_level() noexcept
     const fastnn_primitives_f32_t *fastnn_primitives_f32(int level) noexcept
@@ -82,4 +108,4 @@ cdef extern from "threads.h" nogil:
     bint fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired) noexcept
     void fastnn_pause() noexcept
     void fastnn_prefetch(const void *p, int64_t bytes) noexcept
-    void fastnn_yield() noexcept
+    void fastnn_rest() noexcept

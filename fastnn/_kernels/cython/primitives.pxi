@@ -47,6 +47,11 @@ def addresses(int itemsize):
             "sigmoid_cross_entropy_array": <size_t>F32.sigmoid_cross_entropy_array,
             "update": <size_t>F32.update,
             "transpose": <size_t>F32.transpose,
+            "finish_outputs": <size_t>F32.finish_outputs,
+            "update_and_project": <size_t>F32.update_and_project,
+            "step_one_output": <size_t>F32.step_one_output,
+            "multiply_and_update": <size_t>F32.multiply_and_update,
+            "add_multiple": <size_t>F32.add_multiple,
         }
     return {
         "multiply": <size_t>F64.multiply,
@@ -59,6 +64,11 @@ def addresses(int itemsize):
         "sigmoid_cross_entropy_array": <size_t>F64.sigmoid_cross_entropy_array,
         "update": <size_t>F64.update,
         "transpose": <size_t>F64.transpose,
+        "finish_outputs": <size_t>F64.finish_outputs,
+        "update_and_project": <size_t>F64.update_and_project,
+        "step_one_output": <size_t>F64.step_one_output,
+        "multiply_and_update": <size_t>F64.multiply_and_update,
+        "add_multiple": <size_t>F64.add_multiple,
     }
 
 
@@ -135,3 +145,10 @@ cdef inline void transpose(
         F32.transpose(rows, cols, A, lda, B, ldb)
     else:
         F64.transpose(rows, cols, A, lda, B, ldb)
+
+
+cdef inline void add_multiple(int64_t n, real factor, const real *x, real *y) noexcept nogil:
+    if real is float:
+        F32.add_multiple(n, factor, x, y)
+    else:
+        F64.add_multiple(n, factor, x, y)

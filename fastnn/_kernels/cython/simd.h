@@ -20,6 +20,9 @@
 #define minimum NAME(minimum)
 #define maximum NAME(maximum)
 #define square_root NAME(square_root)
+#define first_lane NAME(first_lane)
+#define first_lanes NAME(first_lanes)
+#define lane_numbers NAME(lane_numbers)
 
 #undef INTEGER
 #undef INTRINSIC
@@ -67,6 +70,7 @@ INLINE bits as_bits(vec x) { return (bits)x; }
 INLINE vec as_real(bits x) { return (vec)x; }
 INLINE vec load(const REAL *p) { return *(const unaligned *)p; }
 INLINE void store(REAL *p, vec x) { *(unaligned *)p = x; }
+INLINE REAL first_lane(vec x) { return x[0]; }
 #else
 #define LANES 1
 typedef REAL vec;
@@ -76,6 +80,7 @@ INLINE bits as_bits(vec x) { bits y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec as_real(bits x) { vec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec load(const REAL *p) { return *p; }
 INLINE void store(REAL *p, vec x) { *p = x; }
+INLINE REAL first_lane(vec x) { return x; }
 #endif
 
 /* SELECT(x < y, a, b): a where the comparison holds, b elsewhere. Both a and b are computed. */
@@ -138,6 +143,10 @@ INLINE vec square_root(vec x) { return (REAL)sqrt(x); }
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 
 #endif
+
+/* x with zeros after its first n lanes. */
+static const REAL lane_numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+INLINE vec first_lanes(vec x, ptrdiff_t n) { return SELECT(load(lane_numbers) < broadcast((REAL)n), x, broadcast(0)); }
 
 /* The first n < LANES numbers at p, then zeros; and back. Through memory the lanes would have to wait for each other. */
 #if VECTOR_BYTES == 64

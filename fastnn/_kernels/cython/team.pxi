@@ -1,21 +1,23 @@
 # Threads that work as a team: phases of tasks, claimed one by one.
 #
-# A parallel loop a batch would cost more than a small batch itself, so the threads stay together for a whole job and meet
-# at the end of each phase. The first to arrive leads: it goes through the steps and opens phases; whoever is free claims
-# the next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on when, or
-# whether, the others are scheduled. Waiting threads spin for a moment and then give their core away.
+# A parallel loop a batch would cost more than a small batch itself, so the threads stay together for a whole job and
+# meet at the end of each phase. The first to arrive leads: it goes through the steps and opens phases; whoever is free
+# claims the next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on
+# when, or whether, the others are scheduled. Waiting threads spin for a moment and then sleep.
 #
-# The ticket is one word, tasks << 32 | next task: whoever increments it has a task of the phase that is open.
+# Each thread has a queue of the phase's tasks, always the same part of them, so that it finds in its core's cache what
+# its tasks of earlier phases left there; a thread whose own queue is empty takes tasks from the others'. A queue's
+# ticket is one word, end << 32 | next task: whoever increments it has a task of the phase that is open.
 
 cdef enum:  # words of the team's memory, each in a cache line of its own
-    LEADER = 0
-    TICKET = 8
-    DONE = 16
-    KIND = 24
+    ARRIVED = 0
+    DONE = 8
+    KIND = 16
+    TICKETS = 24
 
 cdef enum:
     MASK = 0x7FFFFFFF  # of the next task in a ticket
-    CLOSED = -1  # the ticket's value once the leader has finished
+    CLOSED = -1  # the tickets' value once the leader has finished
     SPINS = 2000  # about 50 us of pause, a few times what another thread's task takes
 
 
@@ -24,9 +26,12 @@ cdef inline int64_t *word(const Job *job, int64_t name) noexcept nogil:
     return integers(job.team) + name
 
 
-cdef inline bint leads(const Job *job) noexcept nogil:
-    """Return whether the calling thread is the first to ask, and so leads."""
-    return fastnn_fetch_add(word(job, LEADER), 1) == 0
+cdef inline int64_t arrive(const Job *job) noexcept nogil:
+    """Return the calling thread's number, in the order of arrival: the first, 0, leads.
+
+    So a single task, which is the last queue's, is never in the leader's, from which no one else would expect it.
+    """
+    return fastnn_fetch_add(word(job, ARRIVED), 1)
 
 
 cdef inline int64_t wait(int64_t spins) noexcept nogil:
@@ -34,28 +39,47 @@ cdef inline int64_t wait(int64_t spins) noexcept nogil:
     if spins < SPINS:
         fastnn_pause()
     else:
-        fastnn_yield()
+        fastnn_rest()
     return spins + 1
 
 
-cdef inline void open_phase(const Job *job, int64_t kind, int64_t tasks) noexcept nogil:
-    """Let every thread claim tasks of a kind."""
+cdef inline int64_t *ticket_of(const Job *job, int64_t thread) noexcept nogil:
+    """Return the pointer to the ticket of a thread's queue."""
+    return word(job, TICKETS + 8 * thread)
+
+
+cdef inline void open_phase(const Job *job, int64_t kind, int64_t first, int64_t last) noexcept nogil:
+    """Let the threads claim the tasks of a kind from ``first`` to ``last``."""
+    cdef int64_t thread, begin, end, tasks = last - first
     word(job, KIND)[0] = kind
     fastnn_store(word(job, DONE), 0)
-    fastnn_store(word(job, TICKET), tasks << 32)
+    for thread in range(job.threads):
+        begin, end = first + thread * tasks // job.threads, first + (thread + 1) * tasks // job.threads
+        fastnn_store(ticket_of(job, thread), end << 32 | begin)
 
 
-cdef inline int64_t claim(const Job *job) noexcept nogil:
-    """Return the number of a task that is now the caller's, or -1 if the phase has no more, -2 if it is all over."""
-    cdef int64_t ticket
-    while True:
-        ticket = fastnn_load(word(job, TICKET))
-        if ticket == CLOSED:
-            return -2
-        if (ticket & MASK) >= ticket >> 32:
-            return -1
-        if fastnn_compare_exchange(word(job, TICKET), ticket, ticket + 1):
+cdef inline bint has_tasks(int64_t ticket) noexcept nogil:
+    """Return whether a queue with that ticket has tasks left."""
+    return ticket & MASK < ticket >> 32
+
+
+cdef inline int64_t claim_from(const Job *job, int64_t queue) noexcept nogil:
+    """Return the number of a task of a thread's queue that is now the caller's, or -1 if it has no more."""
+    cdef int64_t ticket = fastnn_load(ticket_of(job, queue))
+    while has_tasks(ticket):
+        if fastnn_compare_exchange(ticket_of(job, queue), ticket, ticket + 1):
             return ticket & MASK
+        ticket = fastnn_load(ticket_of(job, queue))
+    return -1
+
+
+cdef inline int64_t claim(const Job *job, int64_t thread) noexcept nogil:
+    """Return the number of a task that is now the thread's, of its own queue or another's, or -1 if there are none."""
+    cdef int64_t other, task = claim_from(job, thread)
+    for other in range(thread + 1, thread + job.threads):
+        if task < 0:
+            task = claim_from(job, other % job.threads)
+    return task
 
 
 cdef inline void finish_task(const Job *job) noexcept nogil:
@@ -72,4 +96,6 @@ cdef inline void wait_for_phase(const Job *job, int64_t tasks) noexcept nogil:
 
 cdef inline void close(const Job *job) noexcept nogil:
     """Let the other threads go."""
-    fastnn_store(word(job, TICKET), CLOSED)
+    cdef int64_t thread
+    for thread in range(job.threads):
+        fastnn_store(ticket_of(job, thread), CLOSED)

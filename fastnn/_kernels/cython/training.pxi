@@ -1,10 +1,11 @@
 # The drivers: a leading thread walks through the steps and opens phases, every thread takes tasks from them.
 
-# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk through
-# all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
-# Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
+# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
+# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
+# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
+# products, the next block's samples, rows of the block's updates.
 cdef enum:
-    PREDICT, ROWS, BLOCK, CHUNK, REDUCE, PROJECT, PREPARE, APPLY
+    PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, APPLY
 
 
 cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -12,100 +13,78 @@ cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) 
     return reals(like, job.tiles) + thread * job.tile_size
 
 
+cdef inline double *row_losses(const Job *job, int64_t thread) noexcept nogil:
+    """Return the pointer to the losses of a thread's tile."""
+    return numbers(job.row_losses) + thread * job.tile_rows
+
+
 cdef void predict_rows(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
     """Write the outputs of the task's rows."""
     cdef int64_t first = task * job.tile_rows
     cdef int64_t rows = min(job.tile_rows, job.samples - first)
     cdef real *memory = tile_memory(job, like, thread)
-    cdef double *log_sums = numbers(job.row_losses) + thread * job.tile_rows
-    forward(job, memory, inputs(job, like, thread, first, 0), 0, rows)
-    output_units(job, memory, 0, rows, reals(like, job.out) + first * job.n_outputs, log_sums)
+    forward(job, memory, 0, inputs(job, like, thread, first, 0), input_stride(job), 0, rows)
+    output_units(job, memory, 0, rows, reals(like, job.out) + first * job.n_outputs, row_losses(job, thread))
 
 
-cdef void pass_rows(
-    const Job *job, const real *like, int64_t thread, int64_t first, int64_t row, int64_t rows
-) noexcept nogil:
-    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, for a gradient, back."""
+cdef void pass_tile(const Job *job, const real *like, int64_t thread, int64_t first, int64_t rows) noexcept nogil:
+    """Take the rows from ``first`` on through the network and, for a gradient, back."""
     cdef real *memory = tile_memory(job, like, thread)
-    cdef real *A = inputs(job, like, thread, first, row)
-    gather(job, like, A, first + row, rows)
-    forward(job, memory, A, row, rows)
-    output_deltas(job, memory, row, rows, first + row, numbers(job.row_losses) + thread * job.tile_rows + row)
+    cdef real *A = inputs(job, like, thread, first, 0)
+    gather(job, like, A, input_stride(job), first, rows, 0, job.n_inputs)
+    forward(job, memory, 0, A, input_stride(job), 0, rows)
+    output_deltas(job, memory, 0, rows, first, row_losses(job, thread))
     if job.backward:
-        backward(job, memory, row, rows)
+        backward(job, memory, 0, 0, rows)
 
 
-cdef inline int64_t *block(const Job *job, int64_t task) noexcept nogil:
-    """Return the task's block of the gradient: layer, first row, last row."""
-    return integers(job.block_table) + 3 * task
-
-
-cdef inline real *block_sums(
-    const Job *job, const real *like, int64_t thread, int64_t layer, int64_t begin
-) noexcept nogil:
-    """Return the pointer to the gradient that a block is added to, as if all of it was there.
-
-    A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
-    """
-    cdef int64_t width = field(job, layer, WIDTH_OUT)
-    if job.tile_count < job.batch_rows or width == 1:
-        return reals(like, job.sums)
-    return reals(like, job.scratch) + thread * job.scratch_size - (field(job, layer, SUMS) + begin * width)
-
-
-cdef void add_block(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
-    """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
-    cdef int64_t *entry = block(job, task)
-    cdef int64_t layer = entry[0], begin = entry[1], end = entry[2]
-    cdef real *A = inputs(job, like, 0, job.tile_start, 0)
-    cdef real *memory = reals(like, job.tiles)
-    cdef real *sums = block_sums(job, like, thread, layer, begin)
-    cdef int mode = FASTNN_STORE if job.tile_start == job.batch_start else FASTNN_ADD
-    add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
-    if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
-        finish_block(job, sums, layer, begin, end)
+cdef inline int64_t chunks_of(const Job *job) noexcept nogil:
+    """Return the number of chunks of the step under way: the last batch may have fewer rows than that."""
+    return min(job.chunks, job.batch_rows)
 
 
 cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t chunk) noexcept nogil:
     """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
-    cdef int64_t begin = job.batch_start + chunk * job.batch_rows // job.chunks
-    cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
+    cdef int64_t begin = job.batch_start + chunk * job.batch_rows // chunks_of(job)
+    cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // chunks_of(job)
     cdef int64_t layer, rows, first = begin
     cdef real *memory = tile_memory(job, like, thread)
     cdef real *sums = reals(like, job.sums) + chunk * job.sums_size
-    cdef double *losses = numbers(job.row_losses) + thread * job.tile_rows
     cdef double total = 0.0
     cdef real *A
     cdef int mode
     while first < end:
         rows = min(job.tile_rows, end - first)
-        pass_rows(job, like, thread, first, 0, rows)
-        total += total_of(losses, rows)
+        pass_tile(job, like, thread, first, rows)
+        total += total_of(row_losses(job, thread), rows)
         if job.backward:
             A, mode = inputs(job, like, thread, first, 0), FASTNN_STORE if first == begin else FASTNN_ADD
             for layer in range(job.layers):
-                add_gradient(job, memory, A, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
+                add_gradient(
+                    job, memory, A, input_stride(job), layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode
+                )
         first += job.tile_rows
     numbers(job.chunk_losses)[chunk] = total
 
 
 cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t task) noexcept nogil:
     """Do one task."""
-    cdef int64_t row
-    cdef int64_t *entry
-    if kind == ROWS:
-        row = task * job.task_rows
-        pass_rows(job, like, 0, job.tile_start, row, min(job.task_rows, job.tile_count - row))
+    cdef int64_t *entry = integers(job.block_table) + 3 * task
+    if kind == CHUNK:
+        pass_chunk(job, like, thread, task)
+    elif kind == PRODUCT:
+        multiply_part(job, like, task)
+    elif kind == ROWS:
+        pass_rows(job, like, task)
     elif kind == BLOCK:
         add_block(job, like, thread, task)
-    elif kind == CHUNK:
-        pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
-        entry = block(job, task)
-        add_chunks(job, reals(like, job.sums), entry[0], entry[1], entry[2])
+        add_chunks(job, reals(like, job.sums), chunks_of(job), entry[0], entry[1], entry[2])
         finish_block(job, reals(like, job.sums), entry[0], entry[1], entry[2])
+    elif kind == STAGE:
+        stage(job, like)
     elif kind == PROJECT:
-        project_panel(job, like, task)
+        project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
     elif kind == APPLY:
@@ -116,36 +95,52 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
 
 cdef void end_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
     """Do what tasks are left of the open phase, and wait for those under way."""
-    cdef int64_t task = claim(job)
+    cdef int64_t task = claim(job, thread)
     while task >= 0:
         run_task(job, like, thread, kind, task)
         finish_task(job)
-        task = claim(job)
+        task = claim(job, thread)
     wait_for_phase(job, tasks)
 
 
-cdef void run_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
-    """Do all tasks of a phase, with whoever helps; only the leader calls this."""
+cdef void run_phase(
+    const Job *job, const real *like, int64_t thread, int64_t kind, int64_t first, int64_t last
+) noexcept nogil:
+    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
+
+    If the others copy samples together, it is alone with the steps.
+    """
     cdef int64_t task
-    if job.threads == 1:
-        for task in range(tasks):
+    if job.threads == 1 or job.window > 0:
+        for task in range(first, last):
             run_task(job, like, thread, kind, task)
         return
-    open_phase(job, kind, tasks)
-    end_phase(job, like, thread, kind, tasks)
+    open_phase(job, kind, first, last)
+    end_phase(job, like, thread, kind, last - first)
 
 
 cdef void help(const Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Do tasks of whatever phase is open until the leader closes the team."""
-    cdef int64_t spins = 0, task = claim(job)
-    while task != -2:
-        if task < 0:
-            spins = wait(spins)
-        else:
+    """Do tasks of whatever phase is open until the leader closes the team.
+
+    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
+    """
+    cdef int64_t task, spins = 0, seen = 0, ticket = fastnn_load(ticket_of(job, thread))
+    while ticket != CLOSED:
+        task = -1 if ticket == seen else claim(job, thread)
+        if task >= 0:
             run_task(job, like, thread, word(job, KIND)[0], task)
             finish_task(job)
             spins = 0
-        task = claim(job)
+        else:
+            if not has_tasks(ticket):
+                seen = ticket
+            spins = wait(spins)
+        ticket = fastnn_load(ticket_of(job, thread))
+
+
+cdef inline int64_t steps_of(const Job *job) noexcept nogil:
+    """Return the number of an epoch's steps."""
+    return (job.samples + job.batch_size - 1) // job.batch_size
 
 
 cdef void begin_step(Job *job, int64_t step) noexcept nogil:
@@ -163,15 +158,21 @@ cdef void begin_step(Job *job, int64_t step) noexcept nogil:
 
 cdef double shared_step(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
-    cdef double *losses = numbers(job.row_losses)
     cdef double total = 0.0
-    cdef int64_t first = job.batch_start
+    cdef int64_t layer, begin, end, first = job.batch_start
     while first < job.batch_start + job.batch_rows:
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
-        run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
-        total += total_of(losses, job.tile_count)
-        run_phase(job, like, thread, BLOCK, job.blocks)
+        for layer in range(job.divided):
+            job.layer = layer
+            run_phase(job, like, thread, PRODUCT, 0, parts_of(job, layer) * groups_of(job, layer))
+        run_phase(job, like, thread, ROWS, 0, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        total += total_of(numbers(job.row_losses), job.tile_count)
+        end = job.blocks
+        for layer in range(max(job.divided, 1) - 1, -1, -1):
+            begin = field(job, layer, FIRST_BLOCK)
+            run_phase(job, like, thread, BLOCK, begin, end)
+            end = begin
         first += job.tile_rows
     return total
 
@@ -180,27 +181,27 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexc
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
     cdef double total = 0.0
     cdef int64_t chunk
-    run_phase(job, like, thread, CHUNK, job.chunks)
-    for chunk in range(job.chunks):
+    run_phase(job, like, thread, CHUNK, 0, chunks_of(job))
+    for chunk in range(chunks_of(job)):
         total += numbers(job.chunk_losses)[chunk]
     if job.backward:
-        run_phase(job, like, thread, REDUCE, job.blocks)
+        run_phase(job, like, thread, REDUCE, 0, job.blocks)
     return total
 
 
 cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Take one step for each sample of a block, while another thread prepares the next block."""
     if field(job, 0, DEFERRED):
-        run_phase(job, like, thread, PROJECT, (field(job, 0, WIDTH_OUT) + PANEL - 1) // PANEL)
+        run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
     if job.threads > 1:
-        open_phase(job, PREPARE, 1)
+        open_phase(job, PREPARE, 0, 1)
         job.scale = walk(job, like)
         end_phase(job, like, thread, PREPARE, 1)
     else:
         job.scale = walk(job, like)
         prepare(job, like)
     scale_deltas(job, like)
-    run_phase(job, like, thread, APPLY, job.blocks)
+    run_phase(job, like, thread, APPLY, 0, job.blocks)
 
 
 cdef void lead_samples(Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -215,23 +216,40 @@ cdef void lead_samples(Job *job, const real *like, int64_t thread) noexcept nogi
     integers(job.step)[0] += job.samples
 
 
-cdef void lead_batches(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Go through an epoch's batches, one step for each."""
+cdef void take_steps(Job *job, const real *like, int64_t thread, int64_t first, int64_t last) noexcept nogil:
+    """Take a step for each batch from ``first`` to ``last``."""
     cdef int64_t step
     cdef double total
-    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+    for step in range(first, last):
         begin_step(job, step)
         total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
         numbers(job.losses)[step] = total / job.batch_rows
 
 
+cdef void lead_batches(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through an epoch's batches, one step for each."""
+    cdef int64_t first
+    if job.window == 0:
+        take_steps(job, like, thread, 0, steps_of(job))
+        return
+    job.next_start, job.next_count, job.parity = 0, min(job.window, job.samples), 1
+    stage(job, like)
+    while job.next_count > 0:
+        first = job.next_start // job.batch_size
+        enter_window(job)
+        open_phase(job, STAGE, 0, 1)
+        take_steps(job, like, thread, first, first + (job.tile_count + job.batch_size - 1) // job.batch_size)
+        end_phase(job, like, thread, STAGE, 1)
+
+
 cdef void end_epoch(Job *job) noexcept nogil:
     """Move on to the next epoch's order, learning rates and losses."""
-    cdef int64_t steps = (job.samples + job.batch_size - 1) // job.batch_size
+    cdef int64_t steps = steps_of(job)
     job.rates += 8 * steps * job.rate_stride
     job.losses += 8 * steps
     if job.order != 0:
         job.order += 8 * job.samples
+    job.source_order += 8 * job.samples
 
 
 cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
@@ -240,7 +258,7 @@ cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
     for layer in range(job.layers):
         refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
     if job.out != 0:
-        run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
+        run_phase(job, like, thread, PREDICT, 0, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
     for epoch in range(job.epochs):
         if job.per_sample:
@@ -252,23 +270,24 @@ cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
         store_weights(job, like)
 
 
-cdef void work(int64_t address, const real *like, int64_t thread) noexcept nogil:
+cdef void work(int64_t address, const real *like) noexcept nogil:
     """Lead the team if no one does yet, help otherwise."""
     cdef Job *job = <Job *>address
-    if leads(job):
+    cdef int64_t thread = arrive(job)
+    if thread == 0:
         lead(job, like, thread)
         close(job)
     else:
         help(job, like, thread)
 
 
-def work_float32(int64_t address, int64_t thread):
+def work_float32(int64_t address):
     """Work on a job of a float32 network until it is done."""
     with nogil:
-        work(address, <float *>NULL, thread)
+        work(address, <float *>NULL)
 
 
-def work_float64(int64_t address, int64_t thread):
+def work_float64(int64_t address):
     """Work on a job of a float64 network until it is done."""
     with nogil:
-        work(address, <double *>NULL, thread)
+        work(address, <double *>NULL)

@@ -80,7 +80,9 @@ cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin,
         refresh(job, sums, layer, begin, end)
 
 
-cdef void add_chunks(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
+cdef void add_chunks(
+    const Job *job, real *sums, int64_t chunks, int64_t layer, int64_t begin, int64_t end
+) noexcept nogil:
     """Add the other chunks' sums to the first chunk's, in order."""
     cdef int64_t i, chunk, width = field(job, layer, WIDTH_OUT)
     cdef int64_t start = field(job, layer, SUMS) + begin * width, n = (end - begin) * width
@@ -88,7 +90,7 @@ cdef void add_chunks(const Job *job, real *sums, int64_t layer, int64_t begin, i
     cdef real *part
     if width == 1 and end > field(job, layer, N_IN):
         n = field(job, layer, WIDTH_IN) + 1 - begin
-    for chunk in range(1, job.chunks):
+    for chunk in range(1, chunks):
         part = sums + chunk * job.sums_size + start
         for i in range(n):
             total[i] += part[i]

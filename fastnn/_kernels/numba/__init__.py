@@ -42,7 +42,7 @@ class _Kernels(CompiledKernels):
         addresses, work = training.compiled(job.parameters.dtype)
         job.set(**addresses)
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
-            work.ctypes(job.address, None, 0)  # nothing is read from the second argument: its type tells the dtype
+            work.ctypes(job.address, None)  # nothing is read from the second argument: its type tells the dtype
             return
         before = numba.get_num_threads()
         try:

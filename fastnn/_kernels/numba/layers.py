@@ -60,9 +60,8 @@ def input_stride(job):
 
 
 @kernel
-def prefetch_sample(job, like, sample):
-    """Ask for a sample of the next batch: rows in random order are a cache miss each."""
-    prefetch(advance(reals(like, job.X), sample * job.n_inputs), job.n_inputs)
+def prefetch_targets(job, like, sample):
+    """Ask for a sample's targets."""
     if job.labels != 0:
         prefetch(advance(reals(like, job.labels), sample * 8 // job.itemsize), 1)
     else:
@@ -70,16 +69,25 @@ def prefetch_sample(job, like, sample):
 
 
 @kernel
-def gather(job, like, A, first, rows):
-    """Copy the rows visited from the first-th on next to each other."""
+def prefetch_sample(job, like, sample):
+    """Ask for a sample: rows in random order are a cache miss each."""
+    prefetch(advance(reals(like, job.X), sample * job.n_inputs), job.n_inputs)
+    prefetch_targets(job, like, sample)
+
+
+@kernel
+def gather(job, like, A, stride, first, rows, begin, end):
+    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the next batch's."""
     if job.order == 0:
         return
-    stride, order, X = field(job, 0, WIDTH_IN), integers(job.order), reals(like, job.X)
+    order, X, columns = integers(job.order), reals(like, job.X), end - begin
     for r in range(rows):
-        copy(advance(A, r * stride), advance(X, order[first + r] * job.n_inputs), job.n_inputs)
+        copy(advance(A, r * stride + begin), advance(X, order[first + r] * job.n_inputs + begin), columns)
         ahead = first + r + job.batch_rows
         if ahead < job.samples:
-            prefetch_sample(job, like, order[ahead])
+            prefetch(advance(X, order[ahead] * job.n_inputs + begin), columns)
+            if begin == 0:
+                prefetch_targets(job, like, order[ahead])
 
 
 @kernel
@@ -89,18 +97,23 @@ def layer_memory(job, memory, layer, column, row):
 
 
 @kernel
-def forward(job, memory, A, row, rows):
-    """Compute every layer's outputs; the last layer's are left before the output unit, as Z_L."""
-    stride = input_stride(job)
-    for layer in range(job.layers):
+def single_outputs(job, layer, A, stride, rows, Z):
+    """Compute Z of a single output behind a hidden layer: a dot product a row."""
+    call(job.dots, (rows, stride, A, stride, reals(A, field(job, layer, TRANSPOSED)), Z))
+    bias = reals(A, field(job, layer, BIAS))[0]
+    for r in range(rows):
+        Z[r] += bias
+
+
+@kernel
+def forward(job, memory, first, A, stride, row, rows):
+    """Compute the outputs of the layers from ``first`` on, whose input is A; the last layer's are left as Z_L."""
+    for layer in range(first, job.layers):
         width = field(job, layer, WIDTH_OUT)
         Z = layer_memory(job, memory, layer, OUTPUTS, row)
         W, b = reals(memory, field(job, layer, PACKED)), reals(memory, field(job, layer, BIAS))
         if width == 1:
-            call(job.dots, (rows, stride, A, stride, reals(memory, field(job, layer, TRANSPOSED)), Z))
-            bias = b[0]
-            for r in range(rows):
-                Z[r] += bias
+            single_outputs(job, layer, A, stride, rows, Z)
         else:
             call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FROM_BIAS, b))
         if layer < job.layers - 1:
@@ -256,9 +269,9 @@ def output_deltas(job, memory, row, rows, first, losses):
 
 
 @kernel
-def backward(job, memory, row, rows):
-    """Compute the hidden layers' deltas: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
-    for layer in range(job.layers - 1, 0, -1):
+def backward(job, memory, first, row, rows):
+    """Compute the deltas below the layers from ``first`` on: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
+    for layer in range(job.layers - 1, max(first, 1) - 1, -1):
         width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
         delta_out = layer_memory(job, memory, layer, DELTAS, row)
         delta_in = layer_memory(job, memory, layer - 1, DELTAS, row)
@@ -299,13 +312,12 @@ def add_output_gradient(job, A, stride, delta, sums, n_in, begin, end, rows, mod
 
 
 @kernel
-def add_gradient(job, memory, A, layer, begin, end, rows, sums, mode):
+def add_gradient(job, memory, A, stride, layer, begin, end, rows, sums, mode):
     """Add A^T delta of a tile to rows begin .. end of a layer's sums; the row after the weights is the biases'.
 
     ``A`` is the tile's first-layer input; ``mode`` ASSIGN begins a sum.
     """
     n_in, width = field(job, layer, N_IN), field(job, layer, WIDTH_OUT)
-    stride = input_stride(job)
     if layer > 0:
         A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, START), field(job, layer, WIDTH_IN)
     delta = layer_memory(job, memory, layer, DELTAS, START)

@@ -37,10 +37,9 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
 from fastnn._kernels.numba.walk import block_gram, block_inputs
-
-PANEL = 64  # columns of the first layer that a task takes
 
 
 @kernel
@@ -63,14 +62,17 @@ def prepare(job, like):
 
 
 @kernel
-def project_panel(job, like, task):
-    """Compute X W of the block for a panel of the first layer's columns."""
-    width, stride = field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
-    begin = task * PANEL
-    Z = advance(layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, START), begin)
-    W = advance(reals(like, field(job, 0, PACKED)), begin)
-    X, cols = block_inputs(job, like, job.parity), min(PANEL, width - begin)
-    call(job.multiply, (job.tile_count, cols, field(job, 0, N_IN), X, stride, 1, W, width, Z, width, ASSIGN, Z))
+def project_part(job, like, task):
+    """Compute X W of the block for a part of the inputs and a group of its samples."""
+    groups, width, stride = groups_of(job, START), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
+    part, group = task // groups, task % groups
+    begin, end = part_of(job, START, part)
+    t = group * job.tile_count // groups
+    rows = (group + 1) * job.tile_count // groups - t
+    Z = layer_memory(job, reals(like, job.tiles), START, OUTPUTS, t) if part == 0 else second_part(job, like, START, t)
+    X, W = advance(block_inputs(job, like, job.parity), t * stride + begin), reals(like, field(job, 0, PACKED))
+    W = advance(W, begin * width)
+    call(job.multiply, (rows, width, end - begin, X, stride, 1, W, width, Z, width, ASSIGN, Z))
 
 
 @kernel

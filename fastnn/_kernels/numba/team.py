@@ -3,9 +3,11 @@
 A parallel loop a batch would cost more than a small batch itself, so the threads stay in one parallel region and meet
 at the end of each phase. The first to arrive leads: it goes through the steps and opens phases; whoever is free claims
 the next task by incrementing a ticket. A leader that is alone does every task itself, so nothing depends on when, or
-whether, the others are scheduled. Waiting threads spin for a moment and then give their core away.
+whether, the others are scheduled. Waiting threads spin for a moment and then sleep.
 
-The ticket is one word, tasks << 32 | next task: whoever increments it has a task of the phase that is open.
+Each thread has a queue of the phase's tasks, always the same part of them, so that it finds in its core's cache what
+its tasks of earlier phases left there; a thread whose own queue is empty takes tasks from the others'. A queue's ticket
+is one word, end << 32 | next task: whoever increments it has a task of the phase that is open.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from fastnn._kernels.numba.atomics import (
     atomic_store,
     compare_exchange,
     pause,
-    yield_thread,
+    rest,
 )
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import integers
 from fastnn._kernels.numba.simd import advance
 
-LEADER, TICKET, DONE, KIND = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
-CLOSED = -1  # the ticket's value once the leader has finished
+ARRIVED, DONE, KIND, TICKETS = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
+CLOSED = -1  # the tickets' value once the leader has finished
 SPINS = 2000  # about 50 us of pause, a few times what another thread's task takes
 MASK = 0x7FFFFFFF  # of the next task in a ticket
 
@@ -35,9 +37,12 @@ def word(job, name):
 
 
 @kernel
-def leads(job):
-    """Return whether the calling thread is the first to ask, and so leads."""
-    return atomic_add(word(job, LEADER), 1) == 0
+def arrive(job):
+    """Return the calling thread's number, in the order of arrival: the first, 0, leads.
+
+    So a single task, which is the last queue's, is never in the leader's, from which no one else would expect it.
+    """
+    return atomic_add(word(job, ARRIVED), 1)
 
 
 @kernel
@@ -46,29 +51,53 @@ def wait(spins):
     if spins < SPINS:
         pause()
     else:
-        yield_thread()
+        rest()
     return spins + 1
 
 
 @kernel
-def open_phase(job, kind, tasks):
-    """Let every thread claim tasks of a kind."""
-    integers(job.team)[KIND] = kind
-    atomic_store(word(job, DONE), 0)
-    atomic_store(word(job, TICKET), tasks << 32)
+def ticket_of(job, thread):
+    """Return the pointer to the ticket of a thread's queue."""
+    return word(job, TICKETS + 8 * thread)
 
 
 @kernel
-def claim(job):
-    """Return the number of a task that is now the caller's, or -1 if the phase has no more, -2 if it is all over."""
-    while True:
-        ticket = atomic_load(word(job, TICKET))
-        if ticket == CLOSED:
-            return -2
-        if ticket & MASK >= ticket >> 32:
-            return -1
-        if compare_exchange(word(job, TICKET), ticket, ticket + 1) == ticket:
+def open_phase(job, kind, first, last):
+    """Let the threads claim the tasks of a kind from ``first`` to ``last``."""
+    integers(job.team)[KIND] = kind
+    atomic_store(word(job, DONE), 0)
+    tasks = last - first
+    for thread in range(job.threads):
+        begin, end = first + thread * tasks // job.threads, first + (thread + 1) * tasks // job.threads
+        atomic_store(ticket_of(job, thread), end << 32 | begin)
+
+
+@kernel
+def has_tasks(ticket):
+    """Return whether a queue with that ticket has tasks left."""
+    return ticket & MASK < ticket >> 32
+
+
+@kernel
+def claim_from(job, queue):
+    """Return the number of a task of a thread's queue that is now the caller's, or -1 if it has no more."""
+    ticket = atomic_load(ticket_of(job, queue))
+    while has_tasks(ticket):
+        found = compare_exchange(ticket_of(job, queue), ticket, ticket + 1)
+        if found == ticket:
             return ticket & MASK
+        ticket = found
+    return -1
+
+
+@kernel
+def claim(job, thread):
+    """Return the number of a task that is now the thread's, of its own queue or another's, or -1 if there are none."""
+    task = claim_from(job, thread)
+    for other in range(thread + 1, thread + job.threads):
+        if task < 0:
+            task = claim_from(job, other % job.threads)
+    return task
 
 
 @kernel
@@ -88,4 +117,5 @@ def wait_for_phase(job, tasks):
 @kernel
 def close(job):
     """Let the other threads go."""
-    atomic_store(word(job, TICKET), CLOSED)
+    for thread in range(job.threads):
+        atomic_store(ticket_of(job, thread), CLOSED)

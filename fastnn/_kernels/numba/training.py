@@ -11,12 +11,14 @@ from numba.np.numpy_support import from_dtype
 
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba import primitives
+from fastnn._kernels.numba.atomics import atomic_load
 from fastnn._kernels.numba.cache import entry_point, kernel
 from fastnn._kernels.numba.layers import (
     add_gradient,
     backward,
     forward,
     gather,
+    input_stride,
     inputs,
     output_deltas,
     output_units,
@@ -24,11 +26,10 @@ from fastnn._kernels.numba.layers import (
 )
 from fastnn._kernels.numba.memory import (
     DEFERRED,
+    FIRST_BLOCK,
     N_IN,
     ONE,
     START,
-    SUMS,
-    WIDTH_OUT,
     call,
     field,
     integers,
@@ -37,15 +38,20 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.sgd import PANEL, add_updates, prepare, project_panel, scale_deltas, store_weights
+from fastnn._kernels.numba.sgd import add_updates, prepare, project_part, scale_deltas, store_weights
+from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.staging import enter_window, stage
 from fastnn._kernels.numba.team import (
+    CLOSED,
     KIND,
+    arrive,
     claim,
     close,
     finish_task,
-    leads,
+    has_tasks,
     open_phase,
+    ticket_of,
     wait,
     wait_for_phase,
 )
@@ -54,11 +60,11 @@ from fastnn._kernels.numba.walk import walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 
-# The kinds of tasks: rows of a tile forward, or forward and backward; a block of the gradient of a tile; a chunk
-# through all its tiles, forward, or into a gradient of its own; a block of the sum of the chunks' gradients.
-# Of per-sample descent: a panel of the first layer's products, the next block's samples, rows of the block's updates.
-PREDICT, ROWS, BLOCK, CHUNK, REDUCE, PROJECT, PREPARE, APPLY = map(np.int64, range(8))
-SHARED = np.int64(0)  # the thread whose tile all share
+# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
+# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
+# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
+# products, the next block's samples, rows of the block's updates.
+PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, APPLY = map(np.int64, range(10))
 
 
 @kernel
@@ -68,75 +74,57 @@ def tile_memory(job, like, thread):
 
 
 @kernel
+def row_losses(job, thread):
+    """Return the pointer to the losses of a thread's tile."""
+    return advance(numbers(job.row_losses), thread * job.tile_rows)
+
+
+@kernel
 def predict_rows(job, like, thread, task):
     """Write the outputs of the task's rows."""
     first = task * job.tile_rows
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
-    forward(job, memory, inputs(job, like, thread, first, START), START, rows)
-    log_sums = advance(numbers(job.row_losses), thread * job.tile_rows)
-    output_units(job, memory, START, rows, advance(reals(like, job.out), first * job.n_outputs), log_sums)
+    forward(job, memory, START, inputs(job, like, thread, first, START), input_stride(job), START, rows)
+    output_units(
+        job, memory, START, rows, advance(reals(like, job.out), first * job.n_outputs), row_losses(job, thread)
+    )
 
 
 @kernel
-def pass_rows(job, like, thread, first, row, rows):
-    """Take rows of a tile, whose row 0 is sample ``first``, through the network and, for a gradient, back."""
-    memory = tile_memory(job, like, thread)
-    A = inputs(job, like, thread, first, row)
-    gather(job, like, A, first + row, rows)
-    forward(job, memory, A, row, rows)
-    output_deltas(job, memory, row, rows, first + row, advance(numbers(job.row_losses), thread * job.tile_rows + row))
+def pass_tile(job, like, thread, first, rows):
+    """Take the rows from ``first`` on through the network and, for a gradient, back."""
+    memory, A, losses = tile_memory(job, like, thread), inputs(job, like, thread, first, START), row_losses(job, thread)
+    gather(job, like, A, input_stride(job), first, rows, START, job.n_inputs)
+    forward(job, memory, START, A, input_stride(job), START, rows)
+    output_deltas(job, memory, START, rows, first, losses)
     if job.backward:
-        backward(job, memory, row, rows)
+        backward(job, memory, START, START, rows)
 
 
 @kernel
-def block(job, task):
-    """Return the task's block of the gradient: layer, first row, last row."""
-    entry = advance(integers(job.block_table), 3 * task)
-    return entry[0], entry[1], entry[2]
-
-
-@kernel
-def block_sums(job, like, thread, layer, begin):
-    """Return the pointer to the gradient that a block is added to, as if all of it was there.
-
-    A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
-    """
-    width = field(job, layer, WIDTH_OUT)
-    if job.tile_count < job.batch_rows or width == 1:
-        return reals(like, job.sums)
-    scratch = advance(reals(like, job.scratch), thread * job.scratch_size)
-    return advance(scratch, -(field(job, layer, SUMS) + begin * width))
-
-
-@kernel
-def add_block(job, like, thread, task):
-    """Add the shared tile to a block of the gradient; use the block if that was the step's last tile."""
-    layer, begin, end = block(job, task)
-    A, memory = inputs(job, like, SHARED, job.tile_start, START), reals(like, job.tiles)
-    sums = block_sums(job, like, thread, layer, begin)
-    mode = ASSIGN if job.tile_start == job.batch_start else ADD
-    add_gradient(job, memory, A, layer, begin, end, job.tile_count, sums, mode)
-    if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
-        finish_block(job, sums, layer, begin, end)
+def chunks_of(job):
+    """Return the number of chunks of the step under way: the last batch may have fewer rows than that."""
+    return min(job.chunks, job.batch_rows)
 
 
 @kernel
 def pass_chunk(job, like, thread, chunk):
     """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
-    begin = job.batch_start + chunk * job.batch_rows // job.chunks
-    end = job.batch_start + (chunk + 1) * job.batch_rows // job.chunks
+    begin = job.batch_start + chunk * job.batch_rows // chunks_of(job)
+    end = job.batch_start + (chunk + 1) * job.batch_rows // chunks_of(job)
     memory, sums = tile_memory(job, like, thread), advance(reals(like, job.sums), chunk * job.sums_size)
-    losses, total = advance(numbers(job.row_losses), thread * job.tile_rows), 0.0
+    total = 0.0
     for first in range(begin, end, job.tile_rows):
         rows = min(job.tile_rows, end - first)
-        pass_rows(job, like, thread, first, START, rows)
-        total += total_of(losses, rows)
+        pass_tile(job, like, thread, first, rows)
+        total += total_of(row_losses(job, thread), rows)
         if job.backward:
             A, mode = inputs(job, like, thread, first, START), ASSIGN if first == begin else ADD
             for layer in range(job.layers):
-                add_gradient(job, memory, A, layer, START, field(job, layer, N_IN) + 1, rows, sums, mode)
+                add_gradient(
+                    job, memory, A, input_stride(job), layer, START, field(job, layer, N_IN) + 1, rows, sums, mode
+                )
     numbers(job.chunk_losses)[chunk] = total
 
 
@@ -144,19 +132,23 @@ def pass_chunk(job, like, thread, chunk):
 def run_task_at(address, like, thread, kind, task):
     """Do one task."""
     job = job_at(address)
-    if kind == ROWS:
-        row = task * job.task_rows
-        pass_rows(job, like, SHARED, job.tile_start, row, min(job.task_rows, job.tile_count - row))
+    if kind == CHUNK:
+        pass_chunk(job, like, thread, task)
+    elif kind == PRODUCT:
+        multiply_part(job, like, task)
+    elif kind == ROWS:
+        pass_rows(job, like, task)
     elif kind == BLOCK:
         add_block(job, like, thread, task)
-    elif kind == CHUNK:
-        pass_chunk(job, like, thread, task)
     elif kind == REDUCE:
-        layer, begin, end = block(job, task)
-        add_chunks(job, reals(like, job.sums), layer, begin, end)
+        entry = advance(integers(job.block_table), 3 * task)
+        layer, begin, end = entry[0], entry[1], entry[2]
+        add_chunks(job, reals(like, job.sums), chunks_of(job), layer, begin, end)
         finish_block(job, reals(like, job.sums), layer, begin, end)
+    elif kind == STAGE:
+        stage(job, like)
     elif kind == PROJECT:
-        project_panel(job, like, task)
+        project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
     elif kind == APPLY:
@@ -174,38 +166,53 @@ def run_task(job, like, thread, kind, task):
 @kernel
 def end_phase(job, like, thread, kind, tasks):
     """Do what tasks are left of the open phase, and wait for those under way."""
-    task = claim(job)
+    task = claim(job, thread)
     while task >= 0:
         run_task(job, like, thread, kind, task)
         finish_task(job)
-        task = claim(job)
+        task = claim(job, thread)
     wait_for_phase(job, tasks)
 
 
 @kernel
-def run_phase(job, like, thread, kind, tasks):
-    """Do all tasks of a phase, with whoever helps; only the leader calls this."""
-    if job.threads == 1:
-        for task in range(tasks):
+def run_phase(job, like, thread, kind, first, last):
+    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
+
+    If the others copy samples together, it is alone with the steps.
+    """
+    if job.threads == 1 or job.window > 0:
+        for task in range(first, last):
             run_task(job, like, thread, kind, task)
         return
-    open_phase(job, kind, tasks)
-    end_phase(job, like, thread, kind, tasks)
+    open_phase(job, kind, first, last)
+    end_phase(job, like, thread, kind, last - first)
 
 
 @kernel
 def help(job, like, thread):
-    """Do tasks of whatever phase is open until the leader closes the team."""
-    spins = 0
-    task = claim(job)
-    while task != -2:
-        if task < 0:
-            spins = wait(spins)
-        else:
+    """Do tasks of whatever phase is open until the leader closes the team.
+
+    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
+    """
+    spins, seen = 0, 0
+    ticket = atomic_load(ticket_of(job, thread))
+    while ticket != CLOSED:
+        task = -1 if ticket == seen else claim(job, thread)
+        if task >= 0:
             run_task(job, like, thread, integers(job.team)[KIND], task)
             finish_task(job)
             spins = 0
-        task = claim(job)
+        else:
+            if not has_tasks(ticket):
+                seen = ticket
+            spins = wait(spins)
+        ticket = atomic_load(ticket_of(job, thread))
+
+
+@kernel
+def steps_of(job):
+    """Return the number of an epoch's steps."""
+    return (job.samples + job.batch_size - 1) // job.batch_size
 
 
 @kernel
@@ -225,43 +232,49 @@ def begin_step(job, step):
 @kernel
 def shared_step(job, like, thread):
     """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
-    losses, total = numbers(job.row_losses), 0.0
+    total = 0.0
     for first in range(job.batch_start, job.batch_start + job.batch_rows, job.tile_rows):
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
-        run_phase(job, like, thread, ROWS, (job.tile_count + job.task_rows - 1) // job.task_rows)
-        total += total_of(losses, job.tile_count)
-        run_phase(job, like, thread, BLOCK, job.blocks)
+        for layer in range(job.divided):
+            job.layer = layer
+            run_phase(job, like, thread, PRODUCT, START, parts_of(job, layer) * groups_of(job, layer))
+        run_phase(job, like, thread, ROWS, START, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        total += total_of(numbers(job.row_losses), job.tile_count)
+        end = job.blocks
+        for layer in range(max(job.divided, 1) - 1, -1, -1):
+            begin = field(job, layer, FIRST_BLOCK)
+            run_phase(job, like, thread, BLOCK, begin, end)
+            end = begin
     return total
 
 
 @kernel
 def chunked_step(job, like, thread):
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
-    run_phase(job, like, thread, CHUNK, job.chunks)
+    run_phase(job, like, thread, CHUNK, START, chunks_of(job))
     total = 0.0
-    for chunk in range(job.chunks):
+    for chunk in range(chunks_of(job)):
         total += numbers(job.chunk_losses)[chunk]
     if job.backward:
-        run_phase(job, like, thread, REDUCE, job.blocks)
+        run_phase(job, like, thread, REDUCE, START, job.blocks)
     return total
 
 
 @kernel
 def sample_block(job, like, thread):
     """Take one step for each sample of a block, while another thread prepares the next block."""
-    width = field(job, 0, WIDTH_OUT)
     if field(job, 0, DEFERRED):
-        run_phase(job, like, thread, PROJECT, (width + PANEL - 1) // PANEL)
+        run_phase(job, like, thread, PROJECT, START, parts_of(job, START) * groups_of(job, START))
     if job.threads > 1:
-        open_phase(job, PREPARE, ONE)
+        open_phase(job, PREPARE, START, ONE)
         job.scale = walk(job, like)
         end_phase(job, like, thread, PREPARE, ONE)
     else:
         job.scale = walk(job, like)
         prepare(job, like)
     scale_deltas(job, like)
-    run_phase(job, like, thread, APPLY, job.blocks)
+    run_phase(job, like, thread, APPLY, START, job.blocks)
 
 
 @kernel
@@ -278,22 +291,39 @@ def lead_samples(job, like, thread):
 
 
 @kernel
-def lead_batches(job, like, thread):
-    """Go through an epoch's batches, one step for each."""
-    for step in range((job.samples + job.batch_size - 1) // job.batch_size):
+def take_steps(job, like, thread, first, last):
+    """Take a step for each batch from ``first`` to ``last``."""
+    for step in range(first, last):
         begin_step(job, step)
         total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
         numbers(job.losses)[step] = total / job.batch_rows
 
 
 @kernel
+def lead_batches(job, like, thread):
+    """Go through an epoch's batches, one step for each."""
+    if job.window == 0:
+        take_steps(job, like, thread, 0, steps_of(job))
+        return
+    job.next_start, job.next_count, job.parity = 0, min(job.window, job.samples), 1
+    stage(job, like)
+    while job.next_count > 0:
+        first = job.next_start // job.batch_size
+        enter_window(job)
+        open_phase(job, STAGE, START, ONE)
+        take_steps(job, like, thread, first, first + (job.tile_count + job.batch_size - 1) // job.batch_size)
+        end_phase(job, like, thread, STAGE, ONE)
+
+
+@kernel
 def end_epoch(job):
     """Move on to the next epoch's order, learning rates and losses."""
-    steps = (job.samples + job.batch_size - 1) // job.batch_size
+    steps = steps_of(job)
     job.rates += 8 * steps * job.rate_stride
     job.losses += 8 * steps
     if job.order != 0:
         job.order += 8 * job.samples
+    job.source_order += 8 * job.samples
 
 
 @kernel
@@ -302,7 +332,7 @@ def lead(job, like, thread):
     for layer in range(job.layers):
         refresh(job, like, layer, START, field(job, layer, N_IN) + 1)
     if job.out != 0:
-        run_phase(job, like, thread, PREDICT, (job.samples + job.tile_rows - 1) // job.tile_rows)
+        run_phase(job, like, thread, PREDICT, START, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
     for _ in range(job.epochs):
         if job.per_sample:
@@ -315,10 +345,11 @@ def lead(job, like, thread):
 
 
 @kernel
-def work_at(address, like, thread):
+def work_at(address, like):
     """Lead the team if no one does yet, help otherwise."""
     job = job_at(address)
-    if leads(job):
+    thread = arrive(job)
+    if thread == 0:
         lead(job, like, thread)
         close(job)
     else:
@@ -328,8 +359,8 @@ def work_at(address, like, thread):
 @entry_point(parallel=True)
 def run(work, address, threads):
     """Do a job with a number of threads; ``work`` is the address of `work_at`."""
-    for thread in prange(threads):
-        call(work, (address, address, np.int64(thread)))
+    for _ in prange(threads):
+        call(work, (address, address))
 
 
 @lru_cache
@@ -338,5 +369,5 @@ def compiled(dtype):
     real = from_dtype(dtype)
     like, size = types.CPointer(real), types.int64
     run_task = primitives.compiled(run_task_at, types.void(size, like, size, size, size))
-    work = primitives.compiled(work_at, types.void(size, like, size))
+    work = primitives.compiled(work_at, types.void(size, like))
     return primitives.addresses(real) | {"run_task": run_task.address}, work

@@ -25,6 +25,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.transpose import transpose
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
 
@@ -119,10 +120,8 @@ def refresh(job, like, layer, begin, end):
             for j in range(n_out):
                 bias[j] = b[j]
     if layer > 0:
-        transposed = reals(like, field(job, layer, TRANSPOSED))
-        for j in range(n_out):
-            for i in range(begin, min(end, n_in)):
-                transposed[j * width_in + i] = W[i * n_out + j]
+        transposed, last = advance(reals(like, field(job, layer, TRANSPOSED)), begin), min(end, n_in)
+        transpose(last - begin, n_out, advance(W, begin * n_out), n_out, transposed, width_in)
 
 
 @kernel
@@ -145,14 +144,14 @@ def finish_block(job, sums, layer, begin, end):
 
 
 @kernel
-def add_chunks(job, sums, layer, begin, end):
+def add_chunks(job, sums, chunks, layer, begin, end):
     """Add the other chunks' sums to the first chunk's, in order."""
     width = field(job, layer, WIDTH_OUT)
     start, n = field(job, layer, SUMS) + begin * width, (end - begin) * width
     if width == 1 and end > field(job, layer, N_IN):
         n = field(job, layer, WIDTH_IN) + 1 - begin
     total = advance(sums, start)
-    for chunk in range(1, job.chunks):
+    for chunk in range(1, chunks):
         part = advance(sums, chunk * job.sums_size + start)
         for i in range(n):
             total[i] += part[i]

@@ -22,6 +22,7 @@ from fastnn._kernels.numba.memory import (
     ONE,
     OUTPUTS,
     PACKED,
+    SPLIT,
     START,
     TRANSPOSED,
     WIDTH_IN,
@@ -33,6 +34,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.shared import second_part
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
 
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
@@ -115,30 +117,61 @@ def dot(x, y, n):
     return (s0 + s1) + (s2 + s3)
 
 
+@kernel(inline="always")  # for each number of vectors, which is folded into it
+def project_columns(vectors, n, width, before, x, overlap, delta, factor, W, z):
+    """Take 1, 2 or 4 vectors of columns through a step and a product, in four chains: 4 / vectors rows at a time.
+
+    z = x (W - c before^T delta) = x W - c (x . before) delta: the long sum does not wait for the last sample's delta.
+    """
+    rows, r1, r2, r3 = 4 // vectors, 1 // vectors, 2 // vectors, 3 // vectors
+    j1, j2, j3 = 1 % vectors * lanes(W), 2 % vectors * lanes(W), 3 % vectors * lanes(W)
+    zero = fill(real(W, 0.0))
+    d0, d1 = multiply_add(factor, load(delta, 0), zero), multiply_add(factor, load(delta, j1), zero)
+    d2, d3 = multiply_add(factor, load(delta, j2), zero), multiply_add(factor, load(delta, j3), zero)
+    z0, z1, z2, z3 = zero, zero, zero, zero
+    k = 0
+    while k + rows <= n:
+        z0 = multiply_add(fill(x[k]), updated(W, k * width, before[k], d0), z0)
+        z1 = multiply_add(fill(x[k + r1]), updated(W, (k + r1) * width + j1, before[k + r1], d1), z1)
+        z2 = multiply_add(fill(x[k + r2]), updated(W, (k + r2) * width + j2, before[k + r2], d2), z2)
+        z3 = multiply_add(fill(x[k + r3]), updated(W, (k + r3) * width + j3, before[k + r3], d3), z3)
+        k += rows
+    while k < n:
+        z0 = multiply_add(fill(x[k]), updated(W, k * width, before[k], d0), z0)
+        if vectors == 2:
+            z1 = multiply_add(fill(x[k]), updated(W, k * width + j1, before[k], d1), z1)
+        k += 1
+    if vectors == 4:
+        store(z, j2, multiply_add(overlap, d2, z2))
+        store(z, j3, multiply_add(overlap, d3, z3))
+    else:
+        z0, z1 = add(z0, z2), add(z1, z3)
+    if vectors == 1:
+        z0 = add(z0, z1)
+    else:
+        store(z, j1, multiply_add(overlap, d1, z1))
+    store(z, 0, multiply_add(overlap, d0, z0))
+
+
 @kernel
 def update_and_project(job, like, before, x, delta, c, z, scale):
     """Take the last sample's step in the first layer's weights and compute the outputs for this one, in one pass.
 
-    z = x (U - c before^T delta) = x U - c (x . before) delta: the long sum does not wait for the last sample's delta.
+    Columns go by as many vectors as there are chains: by one at a time, a wide layer jumps through its weights.
     """
     n, width, W = field(job, 0, N_IN), field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
-    zero, factor = fill(real(like, 0.0)), fill(real(like, -c))
-    overlap = fill(dot(before, x, n))
-    for j in range(0, width, lanes(like)):
-        w, change = advance(W, j), multiply_add(factor, load(delta, j), zero)
-        z0, z1, z2, z3 = zero, zero, zero, zero
-        k = 0
-        while k + 4 <= n:
-            z0 = multiply_add(fill(x[k]), updated(w, k * width, before[k], change), z0)
-            z1 = multiply_add(fill(x[k + 1]), updated(w, (k + 1) * width, before[k + 1], change), z1)
-            z2 = multiply_add(fill(x[k + 2]), updated(w, (k + 2) * width, before[k + 2], change), z2)
-            z3 = multiply_add(fill(x[k + 3]), updated(w, (k + 3) * width, before[k + 3], change), z3)
-            k += 4
-        while k < n:
-            z0 = multiply_add(fill(x[k]), updated(w, k * width, before[k], change), z0)
-            k += 1
-        z0 = multiply_add(overlap, change, add(add(z0, z1), add(z2, z3)))
-        store(z, j, outputs_of(job, like, 0, j, z0, scale))
+    factor, overlap = fill(real(like, -c)), fill(dot(before, x, n))
+    j = 0
+    while width - j >= 4 * lanes(like):
+        project_columns(4, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        j += 4 * lanes(like)
+    while width - j >= 2 * lanes(like):
+        project_columns(2, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        j += 2 * lanes(like)
+    while width - j >= lanes(like):
+        project_columns(1, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        j += lanes(like)
+    finish_outputs(job, like, 0, z, scale)
 
 
 @kernel
@@ -153,6 +186,10 @@ def walk_forward(job, like, t, before, x, c, scale):
                 delta = advance(D, max(t - 1, 0) * width)
                 update_and_project(job, like, before, x, delta, c, z, scale)
                 continue
+            if field(job, 0, SPLIT) != 0:
+                second = second_part(job, like, START, t)
+                for j in range(0, width, lanes(like)):
+                    store(z, j, add(load(z, j), load(second, j)))
             correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, z)
         else:
             width_in = field(job, layer, WIDTH_IN)

@@ -1,0 +1,127 @@
+/* One sample's pass through a layer, with the update of the weights that it reads: the inner loops of walk.pxi.
+
+   Each function goes through a whole layer, so that a small one costs one call. All widths are whole vectors. */
+#define finish_outputs NAME(finish_outputs)
+#define updated NAME(updated)
+#define dot NAME(dot)
+#define project_columns NAME(project_columns)
+#define update_and_project NAME(update_and_project)
+#define step_one_output NAME(step_one_output)
+#define multiply_and_update NAME(multiply_and_update)
+#define add_multiple NAME(add_multiple)
+
+static void finish_outputs(const fastnn_layer *layer, const REAL *bias, REAL *z)
+{
+    vec scale = CONSTANT(layer->scale), slope = CONSTANT(layer->slope);
+    for (ptrdiff_t j = 0; j < layer->width; j += LANES) {
+        vec output = activation_vec(layer->activation, slope, fused(scale, load(z + j), load(bias + j)));
+        store(z + j, first_lanes(output, layer->n - j)); /* sigmoid(0) is not 0: padding stays out of products */
+    }
+}
+
+/* Adds a multiple of a vector to the one at w; returns what was there before. */
+INLINE vec updated(REAL *w, REAL factor, vec change)
+{
+    vec before = load(w);
+    store(w, fused(broadcast(factor), change, before));
+    return before;
+}
+
+/* The inner product of n numbers, added in four chains. */
+INLINE REAL dot(const REAL *x, const REAL *y, ptrdiff_t n)
+{
+    REAL sums[4] = {0};
+    ptrdiff_t k = 0;
+    for (; k + 4 <= n; k += 4) {
+        UNROLL for (int i = 0; i < 4; i++) sums[i] += x[k + i] * y[k + i];
+    }
+    for (; k < n; k++) sums[0] += x[k] * y[k];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+/* N vectors of columns, in four chains: 4 / N rows at a time.
+
+   z = x (W - c before^T delta) = x W - c (x . before) delta: the long sum does not wait for the last sample's delta. */
+INLINE void project_columns(const int N, ptrdiff_t n_in, ptrdiff_t width, const REAL *before, const REAL *x,
+                            vec overlap, const REAL *delta, REAL factor, REAL *W, REAL *z)
+{
+    const int rows = 4 / N;
+    vec sums[4], change[4];
+    ptrdiff_t k = 0;
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = CONSTANT(0);
+    UNROLL for (int i = 0; i < N; i++) change[i] = broadcast(factor) * load(delta + i * LANES);
+    for (; k + rows <= n_in; k += rows) {
+        UNROLL for (int i = 0; i < 4; i++) {
+            vec w = updated(W + i / N * width + i % N * LANES, before[k + i / N], change[i % N]);
+            sums[i] = fused(broadcast(x[k + i / N]), w, sums[i]);
+        }
+        W += rows * width;
+    }
+    for (; k < n_in; k++) {
+        UNROLL for (int i = 0; i < N; i++)
+            sums[i] = fused(broadcast(x[k]), updated(W + i * LANES, before[k], change[i]), sums[i]);
+        W += width;
+    }
+    UNROLL for (int half = 2; half >= N; half /= 2) {
+        UNROLL for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+    }
+    UNROLL for (int i = 0; i < N; i++) store(z + i * LANES, fused(overlap, change[i], sums[i]));
+}
+
+#undef PROJECT
+#define PROJECT(N) \
+    for (; width - j >= N * LANES; j += N * LANES) \
+        project_columns(N, n_in, width, before, x, overlap, delta + j, factor, W + j, z + j)
+static void update_and_project(const fastnn_layer *layer, ptrdiff_t n_in, const REAL *before, const REAL *x,
+                               const REAL *delta, REAL factor, REAL *W, const REAL *bias, REAL *z)
+{
+    const ptrdiff_t width = layer->width;
+    vec overlap = broadcast(dot(before, x, n_in));
+    ptrdiff_t j = 0;
+    PROJECT(4);
+    PROJECT(2);
+    PROJECT(1);
+    finish_outputs(layer, bias, z);
+}
+
+static REAL step_one_output(const fastnn_layer *below, int activation, REAL target, double rate, double c,
+                            const REAL *a, REAL *V, REAL *bias, REAL *deltas)
+{
+    const REAL scale = (REAL)below->scale;
+    vec products = CONSTANT(0), slope = CONSTANT(below->slope);
+    for (ptrdiff_t j = 0; j < below->width; j += LANES) products = fused(load(a + j), load(V + j), products);
+    REAL z = scale * sum_lanes(products) + *bias;
+    vec delta = activation_vec(activation, slope, broadcast(z)) - broadcast(target);
+    vec factor = broadcast(scale) * delta, change = CONSTANT(-c) * delta;
+    *bias -= (REAL)rate * first_lane(delta);
+    for (ptrdiff_t j = 0; j < below->width; j += LANES) {
+        vec outputs = load(a + j), v = load(V + j);
+        store(V + j, fused(change, outputs, v));
+        store(deltas + j, factor * v * derivative_vec(below->activation, slope, outputs));
+    }
+    return z;
+}
+
+static void multiply_and_update(const fastnn_layer *below, ptrdiff_t n_out, const REAL *a, const REAL *delta,
+                                REAL factor, REAL *V, REAL *deltas)
+{
+    const ptrdiff_t width = below->width;
+    vec scale = CONSTANT(below->scale), slope = CONSTANT(below->slope);
+    for (ptrdiff_t j = 0; j < width; j += LANES) {
+        vec outputs = load(a + j), change = broadcast(factor) * outputs, sums[2] = {CONSTANT(0), CONSTANT(0)};
+        ptrdiff_t k = 0;
+        for (; k + 2 <= n_out; k += 2) {
+            UNROLL for (int i = 0; i < 2; i++) {
+                vec v = updated(V + (k + i) * width + j, delta[k + i], change);
+                sums[i] = fused(broadcast(delta[k + i]), v, sums[i]);
+            }
+        }
+        if (k < n_out) sums[0] = fused(broadcast(delta[k]), updated(V + k * width + j, delta[k], change), sums[0]);
+        store(deltas + j, scale * (sums[0] + sums[1]) * derivative_vec(below->activation, slope, outputs));
+    }
+}
+
+static void add_multiple(ptrdiff_t n, REAL factor, const REAL *x, REAL *y)
+{
+    for (ptrdiff_t j = 0; j < n; j += LANES) updated(y + j, factor, load(x + j));
+}

@@ -1,0 +1,238 @@
+# The walk through a block's samples, one step for each; the derivation is in docs/exact-sgd.md.
+#
+# A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
+# other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
+# kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h.
+
+cdef inline real *scratch(const Job *job, const real *like) noexcept nogil:
+    """Return the pointer to the walk's own vector: a sample's corrections, or its scaled delta."""
+    return reals(like, job.scratch)
+
+
+cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity) noexcept nogil:
+    """Return the pointer to the gathered rows of a block: the one under way, or the next."""
+    return reals(like, job.gathered) + parity * job.tile_rows * field(job, 0, WIDTH_IN)
+
+
+cdef inline real *block_gram(const Job *job, const real *like, int64_t parity) noexcept nogil:
+    """Return the pointer to the Gram matrix of a block."""
+    return reals(like, job.gram) + parity * job.tile_rows * job.tile_rows
+
+
+cdef void correct(
+    const Job *job, const real *like, int64_t t, real *products, const real *D, int64_t width, real *z
+) noexcept nogil:
+    """Add -sum_{u < t} c_u products_u D_u to z; the products are used up."""
+    cdef int64_t u
+    cdef double *rates = numbers(job.block_rates)
+    for u in range(t):
+        products[u] *= <real>-rates[u]
+    multiply(1, width, t, products, 0, 1, D, width, z, width, FASTNN_ADD, z)
+
+
+cdef inline fastnn_layer layer_of(const Job *job, int64_t layer, double scale) noexcept nogil:
+    """Return a layer as the C primitives take it; the outputs of the last one are plain."""
+    cdef fastnn_layer units
+    units.n, units.width, units.scale = field(job, layer, N_OUT), field(job, layer, WIDTH_OUT), scale
+    units.activation = field(job, layer, ACTIVATION) if layer < job.layers - 1 else FASTNN_IDENTITY
+    units.slope = numbers(job.slopes)[layer]
+    return units
+
+
+cdef inline void finish_outputs(const Job *job, int64_t layer, real *z, double scale) noexcept nogil:
+    """Turn a W / s into a layer's outputs."""
+    cdef fastnn_layer units = layer_of(job, layer, scale)
+    cdef real *b = reals(z, field(job, layer, BIAS))
+    if real is float:
+        F32.finish_outputs(&units, b, z)
+    else:
+        F64.finish_outputs(&units, b, z)
+
+
+cdef inline void update_and_project(
+    const Job *job, const real *before, const real *x, const real *delta, double c, real *z, double scale
+) noexcept nogil:
+    """Take the last sample's step in the first layer's weights and compute the outputs for this one, in one pass."""
+    cdef fastnn_layer units = layer_of(job, 0, scale)
+    cdef int64_t n = field(job, 0, N_IN)
+    cdef real *W = reals(z, field(job, 0, PACKED))
+    cdef real *b = reals(z, field(job, 0, BIAS))
+    if real is float:
+        F32.update_and_project(&units, n, before, x, delta, -c, W, b, z)
+    else:
+        F64.update_and_project(&units, n, before, x, delta, -c, W, b, z)
+
+
+cdef void walk_forward(
+    const Job *job, const real *like, int64_t t, const real *before, const real *x, double c, double scale
+) noexcept nogil:
+    """Take sample t of the block through the network as far as Z_L."""
+    cdef int64_t layer, width, width_in
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *products = scratch(job, like)
+    cdef real *z
+    cdef real *D
+    cdef real *A
+    cdef real *a
+    cdef real *V
+    for layer in range(job.layers - one_output(job)):
+        width = field(job, layer, WIDTH_OUT)
+        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, 0)
+        if layer == 0:
+            if not field(job, 0, DEFERRED):
+                update_and_project(job, before, x, D + max(t - 1, 0) * width, c, z, scale)
+                continue
+            if field(job, 0, SPLIT) != 0:
+                add_multiple(width, 1, second_part(job, like, 0, t), z)
+            correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, z)
+        else:
+            width_in = field(job, layer, WIDTH_IN)
+            A = layer_memory(job, memory, layer - 1, OUTPUTS, 0)
+            a, V = A + t * width_in, reals(like, field(job, layer, TRANSPOSED))
+            dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
+            if field(job, layer, DEFERRED):
+                dots(t, width_in, A, width_in, a, products)
+                correct(job, like, t, products, D, width, z)
+        finish_outputs(job, layer, z, scale)
+
+
+cdef inline bint one_output(const Job *job) noexcept nogil:
+    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
+    return job.layers > 1 and field(job, job.layers - 1, WIDTH_OUT) == 1
+
+
+cdef void step_one_output(
+    const Job *job, const real *like, int64_t t, double rate, double scale, double c
+) noexcept nogil:
+    """Take sample t through a layer of one output and back: its logit, its delta, the deltas below, and the update."""
+    cdef int64_t last = job.layers - 1, activation = field(job, last, ACTIVATION)
+    cdef fastnn_layer units = layer_of(job, last - 1, scale)
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *logits = memory + job.compact
+    cdef real y = logits[job.tile_rows + t]
+    cdef real *a = layer_memory(job, memory, last - 1, OUTPUTS, t)
+    cdef real *below = layer_memory(job, memory, last - 1, DELTAS, t)
+    cdef real *V = reals(like, field(job, last, TRANSPOSED))
+    cdef real *b = reals(like, field(job, last, BIAS))
+    if real is float:
+        logits[t] = F32.step_one_output(&units, activation, y, rate, c, a, V, b, below)
+    else:
+        logits[t] = F64.step_one_output(&units, activation, y, rate, c, a, V, b, below)
+
+
+cdef void one_output_losses(const Job *job, const real *like) noexcept nogil:
+    """Write the losses of the block's steps, for all of them at once."""
+    cdef int64_t t
+    cdef real delta
+    cdef real *logits = reals(like, job.tiles) + job.compact
+    cdef real *targets = logits + job.tile_rows
+    cdef double *losses = numbers(job.losses) + job.tile_start
+    if job.loss == SIGMOID_LOSS:
+        sigmoid_cross_entropy_array(logits, targets, logits, job.tile_count)
+        for t in range(job.tile_count):
+            losses[t] = logits[t]
+    else:
+        for t in range(job.tile_count):
+            delta = logits[t] - targets[t]
+            losses[t] = delta * delta / 2
+
+
+cdef inline void multiply_and_update(
+    const Job *job, int64_t layer, const real *a, const real *delta, real *below, double scale, double c
+) noexcept nogil:
+    """Compute the deltas of the layer below from the weights, which take their update, in one pass."""
+    cdef fastnn_layer units = layer_of(job, layer - 1, scale)
+    cdef int64_t n_out = field(job, layer, N_OUT)
+    cdef real *V = reals(below, field(job, layer, TRANSPOSED))
+    if real is float:
+        F32.multiply_and_update(&units, n_out, a, delta, -c, V, below)
+    else:
+        F64.multiply_and_update(&units, n_out, a, delta, -c, V, below)
+
+
+cdef void walk_backward(const Job *job, const real *like, int64_t t, double scale, double c) noexcept nogil:
+    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
+    cdef int64_t j, layer, width, width_in
+    cdef real s = <real>scale
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *products = scratch(job, like)
+    cdef real *A
+    cdef real *D
+    cdef real *a
+    cdef real *delta
+    cdef real *below
+    cdef real *V
+    for layer in range(job.layers - 1 - one_output(job), 0, -1):
+        width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
+        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, 0), layer_memory(job, memory, layer, DELTAS, 0)
+        a, delta = A + t * width_in, D + t * width
+        below = layer_memory(job, memory, layer - 1, DELTAS, t)
+        if not field(job, layer, DEFERRED):
+            multiply_and_update(job, layer, a, delta, below, scale, c)
+            continue
+        V = reals(like, field(job, layer, TRANSPOSED))
+        multiply(
+            1, width_in, field(job, layer, N_OUT), delta, 0, 1, V, width_in, below, width_in, FASTNN_STORE, below
+        )
+        dots(t, width, D, width, delta, products)
+        correct(job, like, t, products, A, width_in, below)
+        for j in range(width_in):
+            below[j] *= s
+        multiply_by_derivative(field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1], a, below, width_in)
+
+
+cdef void update_biases(const Job *job, const real *like, int64_t t, double rate) noexcept nogil:
+    """Update the biases: those of a single output are."""
+    cdef int64_t layer
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *b
+    for layer in range(job.layers - one_output(job)):
+        b = reals(like, field(job, layer, BIAS))
+        add_multiple(field(job, layer, WIDTH_OUT), <real>-rate, layer_memory(job, memory, layer, DELTAS, t), b)
+
+
+cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept nogil:
+    """Return the pointer to the first layer's input of the block's sample t."""
+    if field(job, 0, DEFERRED):
+        return block_inputs(job, like, job.parity) + t * field(job, 0, WIDTH_IN)
+    return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
+
+
+cdef double walk(const Job *job, const real *like) noexcept nogil:
+    """Go through the block's samples in order; return the factor that the penalty has shrunk the weights by."""
+    cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
+    cdef bint at_once = not field(job, 0, DEFERRED)
+    cdef double rate, shrunk, scale = 1.0, c = 0.0
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *before = row_of(job, like, 0)
+    cdef real *x
+    cdef real *W
+    cdef real *change
+    cdef real *delta
+    if one_output(job):
+        load_targets(job, memory + job.compact + job.tile_rows, job.tile_start, job.tile_count)
+    for t in range(job.tile_count):
+        step = job.tile_start + t
+        if at_once and step + job.tile_rows < job.samples:
+            prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
+        rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
+        walk_forward(job, like, t, before, x, c, scale)
+        shrunk = scale * (1 - rate * job.l2)
+        c = rate / shrunk
+        if one_output(job):
+            step_one_output(job, like, t, rate, scale, c)
+        else:
+            output_deltas(job, memory, t, 1, step, numbers(job.losses) + step)
+        walk_backward(job, like, t, scale, c)
+        update_biases(job, like, t, rate)
+        numbers(job.block_rates)[t] = c
+        scale, before = shrunk, x
+    if one_output(job):
+        one_output_losses(job, like)
+    if at_once:
+        change, delta = scratch(job, like), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        W = reals(like, field(job, 0, PACKED))
+        for j in range(width):
+            change[j] = <real>-c * delta[j]
+        multiply(field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, FASTNN_ADD, W)
+    return scale

@@ -1,0 +1,192 @@
+"""A tile that all threads share.
+
+Its rows are divided among them. Layers with large weights, the first ``job.divided``, are divided by their units: a
+part of a layer's inputs is a column of its input and a row of its weights. The layer's product is the sum of two parts'
+products, a + b in this order whoever computed them: the first goes where the layer's outputs will be, the second into
+memory of its own. Whoever needs a unit's output adds the two.
+"""
+
+from __future__ import annotations
+
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.layers import (
+    add_gradient,
+    backward,
+    forward,
+    gather,
+    input_stride,
+    inputs,
+    layer_memory,
+    output_deltas,
+    padded,
+)
+from fastnn._kernels.numba.memory import (
+    ACTIVATION,
+    BIAS,
+    DELTAS,
+    N_IN,
+    N_OUT,
+    OUTPUTS,
+    PACKED,
+    SPLIT,
+    START,
+    SUMS,
+    TRANSPOSED,
+    WIDTH_IN,
+    WIDTH_OUT,
+    call,
+    field,
+    integers,
+    numbers,
+    reals,
+)
+from fastnn._kernels.numba.multiply import ADD, ASSIGN
+from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
+from fastnn._kernels.numba.simd import add, advance, lanes, load, store
+from fastnn._kernels.numba.update import finish_block
+
+SHARED = START  # the thread whose tile all share
+
+
+@kernel
+def parts_of(job, layer):
+    """Return into how many parts a layer's inputs are divided."""
+    return 1 if field(job, layer, SPLIT) == 0 else 2
+
+
+@kernel
+def groups_of(job, layer):
+    """Return into how many groups of rows each part is divided, so that every thread has one."""
+    parts = parts_of(job, layer)
+    return (job.threads + parts - 1) // parts
+
+
+@kernel
+def part_of(job, layer, part):
+    """Return the first input of a part and the one after its last."""
+    split, n_in = field(job, layer, SPLIT), field(job, layer, N_IN)
+    return (0, split) if part == 0 and split > 0 else (split, n_in)
+
+
+@kernel
+def inputs_of_part(job, like, begin, row):
+    """Return the pointer to row ``row`` of the network's inputs, for columns of the part with ``begin``; the stride.
+
+    Gathered rows lie together in each part: a core's prefetcher runs past the columns that it reads, and would take the
+    other thread's away from its core.
+    """
+    if job.order == 0 or job.divided == 0:
+        return inputs(job, like, SHARED, job.tile_start, row), input_stride(job)
+    split, width = field(job, 0, SPLIT), field(job, 0, WIDTH_IN)
+    A = reals(like, job.gathered)
+    if split == 0:
+        return advance(A, row * width), width
+    if begin < split:
+        return advance(A, row * split), split
+    return advance(A, job.tile_rows * split + row * (width - split) - split), width - split
+
+
+@kernel
+def second_part(job, like, layer, row):
+    """Return the pointer to the second part's product of a layer; layers take turns with the memory."""
+    start = (layer & 1) * job.partials_size + row * field(job, layer, WIDTH_OUT)
+    return advance(reals(like, job.partials), start)
+
+
+@kernel
+def finish_parts(job, memory, layer, row, rows, begin, end):
+    """Turn the two parts of Z into outputs of units begin .. end, whose number is one of whole vectors."""
+    width, activation, slope = field(job, layer, WIDTH_OUT), field(job, layer, ACTIVATION), numbers(job.slopes)[layer]
+    Z, second = layer_memory(job, memory, layer, OUTPUTS, row), second_part(job, memory, layer, row)
+    for r in range(rows):
+        z = advance(Z, r * width)
+        if field(job, layer, SPLIT) != 0:
+            for j in range(begin, end, lanes(memory)):
+                store(z, j, add(load(z, j), load(second, r * width + j)))
+        if layer < job.layers - 1:
+            call(job.activate, (activation, slope, advance(z, begin), end - begin))
+
+
+@kernel
+def multiply_part(job, like, task):
+    """Compute a part of a layer's product for a group of rows, from the inputs' own columns."""
+    layer, memory = job.layer, reals(like, job.tiles)
+    groups, width = groups_of(job, layer), field(job, layer, WIDTH_OUT)
+    part, group = task // groups, task % groups
+    row = group * job.tile_count // groups
+    rows = (group + 1) * job.tile_count // groups - row
+    begin, end = part_of(job, layer, part)
+    if layer == 0:
+        A, stride = inputs_of_part(job, like, begin, row)
+        gather(job, like, A, stride, job.tile_start + row, rows, begin, end)
+    else:
+        A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, row), field(job, layer, WIDTH_IN)
+        finish_parts(job, memory, layer - 1, row, rows, begin, padded(memory, end))
+    Z, mode = layer_memory(job, memory, layer, OUTPUTS, row), FROM_BIAS
+    if part > 0:
+        Z, mode = second_part(job, like, layer, row), ASSIGN
+    A, W = advance(A, begin), advance(reals(like, field(job, layer, PACKED)), begin * width)
+    b = reals(like, field(job, layer, BIAS))
+    call(job.multiply, (rows, width, end - begin, A, stride, 1, W, width, Z, width, mode, b))
+
+
+@kernel
+def pass_rows(job, like, task):
+    """Take some rows through the layers that are not divided, the output and the loss, and back."""
+    memory, row, divided = reals(like, job.tiles), task * job.task_rows, job.divided
+    rows, first = min(job.task_rows, job.tile_count - row), job.tile_start + row
+    if divided == 0:
+        A, stride = inputs(job, like, SHARED, job.tile_start, row), input_stride(job)
+        gather(job, like, A, stride, first, rows, START, job.n_inputs)
+    else:
+        A, stride = layer_memory(job, memory, divided - 1, OUTPUTS, row), field(job, divided - 1, WIDTH_OUT)
+        finish_parts(job, memory, divided - 1, row, rows, START, stride)
+    forward(job, memory, divided, A, stride, row, rows)
+    output_deltas(job, memory, row, rows, first, advance(numbers(job.row_losses), row))
+    backward(job, memory, divided, row, rows)
+
+
+@kernel
+def deltas_below(job, memory, layer, begin, end):
+    """Compute the deltas of units begin .. end of the layer below, whose number is one of whole vectors."""
+    width_in, width, depth = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT), field(job, layer, N_OUT)
+    delta, W_T = layer_memory(job, memory, layer, DELTAS, START), reals(memory, field(job, layer, TRANSPOSED))
+    below, A = layer_memory(job, memory, layer - 1, DELTAS, START), layer_memory(job, memory, layer - 1, OUTPUTS, START)
+    C, B, units = advance(below, begin), advance(W_T, begin), end - begin
+    call(job.multiply, (job.tile_count, units, depth, delta, width, 1, B, width_in, C, width_in, ASSIGN, C))
+    activation, slope = field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1]
+    for r in range(job.tile_count):
+        start = r * width_in + begin
+        call(job.multiply_by_derivative, (activation, slope, advance(A, start), advance(below, start), units))
+
+
+@kernel
+def block_sums(job, like, thread, layer, begin):
+    """Return the pointer to the gradient that a block is added to, as if all of it was there.
+
+    A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
+    """
+    width = field(job, layer, WIDTH_OUT)
+    if job.tile_count < job.batch_rows or width == 1:
+        return reals(like, job.sums)
+    scratch = advance(reals(like, job.scratch), thread * job.scratch_size)
+    return advance(scratch, -(field(job, layer, SUMS) + begin * width))
+
+
+@kernel
+def add_block(job, like, thread, task):
+    """Take the tile through a block of a layer's weights: the deltas below, if they are not there, and the gradient.
+
+    After a step's last tile the gradient is used.
+    """
+    entry, memory = advance(integers(job.block_table), 3 * task), reals(like, job.tiles)
+    layer, begin, end = entry[0], entry[1], entry[2]
+    n_in = field(job, layer, N_IN)
+    if 0 < layer < job.divided and begin < n_in:
+        deltas_below(job, memory, layer, begin, padded(memory, min(end, n_in)))
+    A, stride = inputs_of_part(job, like, begin, START)
+    sums = block_sums(job, like, thread, layer, begin)
+    mode = ASSIGN if job.tile_start == job.batch_start else ADD
+    add_gradient(job, memory, A, stride, layer, begin, end, job.tile_count, sums, mode)
+    if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
+        finish_block(job, sums, layer, begin, end)
