@@ -95,9 +95,13 @@ def worker(compiled, dtype):
     return run
 
 
+@pytest.mark.parametrize("windows", [False, True], ids=["shared", "windows"])
 @pytest.mark.parametrize("delay", [None, 0.0, 1e-3, 0.02, "after"], ids=str)
-def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch, delay):
+def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch, delay, windows):
     """The leader does what nobody else does; whoever comes after the end finds the team closed."""
+    if windows:
+        monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1e9)
+        monkeypatch.setattr(job, "WINDOW_SAMPLES", 50)
     fastnn.set_num_threads(3)
     work = worker(compiled, "float32")
     helpers = []
@@ -108,17 +112,18 @@ def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch,
 
     def run(made):
         if delay not in (None, "after"):
-            helpers.extend(threading.Thread(target=help_late, args=(made,)) for _ in range(2))
-            for helper in helpers[-2:]:
-                helper.start()
+            for _ in range(1, made["threads"]):
+                helpers.append(threading.Thread(target=help_late, args=(made,)))
+                helpers[-1].start()
         work(made)
-        if delay == "after":
+        if delay == "after" and made["threads"] > 1:
             before = made.fields.copy()
             work(made)
             assert made.fields == before
 
     case = make_case(*NETS["deep"], m=M, dtype="float32")
     expected = results(compiled, case)
+    assert any(made["window"] for made in shared_work) == windows
     monkeypatch.setattr(compiled._kernels, "run", run)
     found = results(compiled, case)
     for helper in helpers:
