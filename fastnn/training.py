@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -160,6 +159,8 @@ def _orders(network: Network, plan: Plan) -> Generator[Integers]:
         for _ in range(plan.epochs):
             yield network.rng.permutation(plan.samples) if shuffled else np.empty(0, dtype=np.int64)
         return
+    from concurrent.futures import ThreadPoolExecutor  # importing fastnn takes 6 ms less
+
     order = network.rng.permutation(plan.samples)
     with ThreadPoolExecutor(1) as pool:
         for _ in range(plan.epochs - 1):

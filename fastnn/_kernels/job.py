@@ -73,8 +73,9 @@ TILE_BYTES = 512 * 1024
 # Where the gradient is small there is little to gain from a long tile: then it stays in the first-level cache.
 SMALL_TILE_BYTES, SMALL_GRADIENT_BYTES = 32 * 1024, 32 * 1024
 MIN_TILE_ROWS, MAX_TILE_ROWS = 96, 480
-# A gradient for each chunk: where one fits in the core's own cache beside the weights.
-MAX_CHUNK_BYTES = 512 * 1024
+# A gradient for each chunk: where one fits in the core's own cache beside the weights. At half the size, 784-128-10 in
+# float64 and full batch took 2.7 times as long as in float32 in place of 2.1.
+MAX_CHUNK_BYTES = 1024 * 1024
 MIN_CHUNKS, MAX_CHUNKS = 4, 32
 # A layer is divided by its units if it has so many weights, and as many inputs to each of a tile's rows.
 DIVIDED_WEIGHTS, INPUTS_TO_A_ROW = 16384, 2
