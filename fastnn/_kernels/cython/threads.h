@@ -66,8 +66,7 @@ static inline void fastnn_prefetch(const void *p, int64_t bytes)
         FASTNN_PREFETCH((const char *)p + offset);
 }
 
-/* Gives this core away for a moment. Sleeping, not yielding: of two threads that yield to each other on one core none
-   is ever moved to an idle one, and a thread that yields beside a busy process gives up the rest of its turn, 3 ms. */
+/* Gives this core away for a moment; numba/atomics.py says why by sleeping. */
 #if defined(_WIN32)
 static __inline void fastnn_rest(void) { SwitchToThread(); }
 #else

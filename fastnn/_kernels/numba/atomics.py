@@ -65,8 +65,8 @@ def compare_exchange(typingctx, p, expected, value):
     return types.int64(p, types.int64, types.int64), codegen
 
 
-# Sleeping, not yielding: of two threads that yield to each other on one core none is ever moved to an idle one, and a
-# thread that yields beside a busy process gives up the rest of its turn, 3 ms.
+# Sleeping, not yielding: beside a busy process on each core, epochs of 784-128-10 took 2.0 to 2.4 times as long as
+# alone, up to 2.55 times where waiting threads yielded.
 REST_MICROSECONDS = 20
 
 
