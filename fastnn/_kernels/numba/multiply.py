@@ -21,6 +21,7 @@ from fastnn._kernels.numba.simd import (
     LEVEL,
     POINTER,
     advance,
+    ask_for,
     broadcast,
     element_size,
     fma,
@@ -38,10 +39,11 @@ MAX_VECTORS = LEVEL.tile_vectors
 # The most rows of a tile that is 1, 2, ... vectors wide. A narrow tile needs more rows: eight chains or more hide an
 # fma's latency.
 MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in range(1, MAX_VECTORS + 1))
-# The depth is taken in blocks, so that the block of B and, where a tile reads columns of A, the cache lines that hold
-# them stay in the first-level cache for the next tiles. Row strides of 2048 bytes or more need it most: 84 GFLOP/s
-# became 163 at 1024 columns. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot.
-MAX_DEPTH = 64
+# A panel of a large B is read anew for each tile of rows, from ever further away, and power-of-two strides leave it few
+# cache sets. So the depth is taken in blocks, whose part of the panel stays in the first-level cache: 84 GFLOP/s became
+# 163 at 1024 x 1024. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot. A
+# smaller B is better left whole: then A's rows, which come from memory, are read in long runs (154 and 184 GFLOP/s).
+LARGE, MAX_DEPTH = 8 * 1024 * 1024 // LEVEL.bits, 64  # in vectors: 1 MB
 _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
 
@@ -68,6 +70,10 @@ class _Tile:
         ]
         with builder.if_then(builder.icmp_signed("==", mode, INT64(START))):
             self._update_sums(lambda r, sums: self._load_row(self._at(start, start_row, r)))
+        with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):  # else the sums are waited for: 6 % of a tile
+            for r in range(self.rows):
+                for v in range(self.vectors):
+                    ask_for(builder, self._at(self._at(C, c_row, r), INT64(self.vector.count), v))
         self._accumulate(depth, A, a_row, a_depth, B, b_depth)
         with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):
             self._update_sums(lambda r, sums: map(builder.fadd, self._load_row(self._at(C, c_row, r)), sums))
@@ -188,12 +194,13 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     the finished sum to C, BIAS starts from bias[j]. Remainders are spread, so that no tile is much smaller than others.
     """
     vectors = cols // lanes(C)
-    if vectors <= MAX_VECTORS and depth <= MAX_DEPTH and rows <= MAX_ROWS[vectors - 1]:
+    if vectors <= MAX_VECTORS and rows <= MAX_ROWS[vectors - 1]:
         # One tile: the divisions below would take longer than it, which small networks feel at each sample.
         tile(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, 0)
         return
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
-    blocks = 1 if mode == ADD else max(1, (depth + MAX_DEPTH - 1) // MAX_DEPTH)
+    large = depth * b_depth // lanes(B) > LARGE
+    blocks = (depth + MAX_DEPTH - 1) // MAX_DEPTH if large and mode != ADD else 1
     k = 0
     for block in range(blocks):
         deep = depth // blocks + (block < depth % blocks)

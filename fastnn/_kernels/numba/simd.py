@@ -269,6 +269,11 @@ def copy(typingctx, target, source, n):
     return types.void(target, source, types.int64), codegen
 
 
+def ask_for(builder: ir.IRBuilder, address: Any) -> None:
+    """Emit a prefetch of a cache line."""
+    call(builder, ir.VoidType(), "llvm.prefetch.p0", address, INT32(0), INT32(3), INT32(1))
+
+
 @intrinsic
 def prefetch(typingctx, p, n):
     """Ask for the first cache lines of n elements; the CPU's own prefetcher follows a longer run."""
@@ -280,7 +285,7 @@ def prefetch(typingctx, p, n):
         for offset in range(0, PREFETCHED_BYTES, CACHE_LINE):
             with builder.if_then(builder.icmp_signed("<", INT64(offset), end)):
                 address = builder.gep(base, [INT64(offset)])
-                call(builder, ir.VoidType(), "llvm.prefetch.p0", address, INT32(0), INT32(3), INT32(1))
+                ask_for(builder, address)
         return context.get_dummy_value()
 
     return types.void(p, types.int64), codegen
