@@ -222,8 +222,8 @@ def test_layers_divided_by_their_units(compiled, threads, name, jobs, monkeypatc
     monkeypatch.setattr(job, "DIVIDED_WEIGHTS", 2000)
     monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 1)
     loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
-    for rows in (job.MAX_TILE_ROWS, 7):
-        monkeypatch.setattr(job, "MAX_TILE_ROWS", rows)
+    for rows in (job.SHARED_TILE_ROWS, 7):
+        monkeypatch.setattr(job, "SHARED_TILE_ROWS", rows)
         for order in ("none", "all"):
             case = make_case(sizes, ("tanh",) * (len(sizes) - 2), loss, 57, "float64")
             chosen = an_order(order, 57) if order == "all" else NO_ORDER

@@ -32,6 +32,7 @@ from fastnn._kernels.numba.memory import (
 )
 from fastnn._kernels.numba.multiply import ASSIGN
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
+from fastnn._kernels.numba.multiply import BIAS_FROM_MEMORY
 from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
 
 SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
@@ -115,7 +116,8 @@ def forward(job, memory, first, A, stride, row, rows):
         if width == 1:
             single_outputs(job, layer, A, stride, rows, Z)
         else:
-            call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FROM_BIAS, b))
+            mode = BIAS_FROM_MEMORY if layer == 0 and job.order == 0 else FROM_BIAS
+            call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, mode, b))
         if layer < job.layers - 1:
             call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width))
         A, stride = Z, width
