@@ -82,6 +82,7 @@ cdef void forward(
 ) noexcept nogil:
     """Compute the outputs of the layers from ``first`` on, whose input is A; the last layer's are left as Z_L."""
     cdef int64_t layer, width
+    cdef int mode
     cdef real *Z
     cdef real *W
     cdef real *b
@@ -92,7 +93,8 @@ cdef void forward(
         if width == 1:
             single_outputs(job, layer, A, stride, rows, Z)
         else:
-            multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, FASTNN_BIAS, b)
+            mode = FASTNN_BIAS_FROM_MEMORY if layer == 0 and job.order == 0 else FASTNN_BIAS
+            multiply(rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, mode, b)
         if layer < job.layers - 1:
             activate(field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width)
         A, stride = Z, width

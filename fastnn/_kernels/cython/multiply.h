@@ -3,11 +3,10 @@
    A tile of C (R rows x N vectors) stays in registers while k runs over the depth: each step loads N vectors of a row of
    B and multiplies them by R broadcast numbers of A. A is reached through two strides, so that the same code computes
    A W, A^T delta and delta W^T. Every element is one chain of multiply-adds over k, in order: the result does not
-   depend on the tile that computes it. (C += A B adds the chains of long blocks of k one after another.) */
+   depend on the tile that computes it. */
 #define tile NAME(tile)
 #define strip NAME(strip)
 #define panel NAME(panel)
-#define pack NAME(pack)
 #define multiply NAME(multiply)
 
 #if VECTOR_BYTES > 0
@@ -19,8 +18,10 @@
 #undef MAX_ROWS
 #define MAX_ROWS(N) ((N) <= TILE_VECTORS / 2 ? 2 * TILE_ROWS : TILE_ROWS)
 
+/* ahead: how many elements of A's next rows the tile goes on by at each step while it asks for them; 0: it does not. */
 INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row, ptrdiff_t a_depth,
-                 const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias)
+                 const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias,
+                 ptrdiff_t ahead)
 {
     vec sums[MAX_ROWS(1)][TILE_VECTORS];
     UNROLL for (int j = 0; j < N; j++) {
@@ -32,6 +33,12 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
             UNROLL for (int j = 0; j < N; j++) sums[i][j] = load(C + i * c_row + j * LANES);
         }
     }
+    if (mode == FASTNN_ADD) { /* else the sums are waited for: 6 % of a tile */
+        UNROLL for (int i = 0; i < R; i++) {
+            UNROLL for (int j = 0; j < N; j++) ask_for(C + i * c_row + j * LANES);
+        }
+    }
+    const REAL *next_rows = ahead > 0 ? A + R * a_row : A;
     const REAL *a[MAX_ROWS(1) / 3]; /* every third row: pointer + 0, 1 and 2 strides need no arithmetic */
     UNROLL for (int i = 0; i < R; i += 3) {
         a[i / 3] = A + i * a_row;
@@ -40,6 +47,10 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
     for (ptrdiff_t k = 0; k < depth; k++) {
         vec b[TILE_VECTORS];
         UNROLL for (int j = 0; j < N; j++) b[j] = load(B + j * LANES);
+        if (R == TILE_ROWS && N == TILE_VECTORS) { /* small networks have other tiles */
+            ask_for(next_rows);
+            next_rows += ahead;
+        }
         UNROLL for (int i = 0; i < R; i++) {
             vec a_ik = broadcast(a[i / 3][i % 3 * a_row]);
             UNROLL for (int j = 0; j < N; j++) sums[i][j] = fused(a_ik, b[j], sums[i][j]);
@@ -57,9 +68,10 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
 
 /* All rows of N vectors of columns, in tiles of nearly the same height. */
 #undef TILE
-#define TILE(R) case R: tile(R, N, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias); break
+#define TILE(R) case R: tile(R, N, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, ahead); break
 INLINE void strip(const int N, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row, ptrdiff_t a_depth,
-                  const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias)
+                  const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode, const REAL *bias,
+                  ptrdiff_t ahead)
 {
     ptrdiff_t tiles = (rows + MAX_ROWS(N) - 1) / MAX_ROWS(N);
     for (ptrdiff_t t = 0; t < tiles; t++) {
@@ -77,10 +89,10 @@ INLINE void strip(const int N, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, p
 
 /* All rows of up to TILE_VECTORS vectors of columns. Not inlined: the loops over k need all the registers. */
 #undef STRIP
-#define STRIP(N) case N: strip(N, rows, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias); break
+#define STRIP(N) case N: strip(N, rows, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, ahead); break
 static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
                            ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
-                           const REAL *bias)
+                           const REAL *bias, ptrdiff_t ahead)
 {
     switch (vectors) {
         STRIP(1); STRIP(2);
@@ -90,37 +102,28 @@ static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, c
     }
 }
 
-INLINE void pack(ptrdiff_t vectors, ptrdiff_t depth, const REAL *B, ptrdiff_t b_depth, REAL *packed)
-{
-    for (ptrdiff_t k = 0; k < depth; k++)
-        for (ptrdiff_t j = 0; j < vectors; j++)
-            store(packed + (k * vectors + j) * LANES, load(B + k * b_depth + j * LANES));
-}
-
-/* Columns go panel by panel, and the depth in blocks, so that a panel's block of B stays in L1 while all rows pass
-   (a panel is at most 256 bytes wide), and so do the columns of A, a cache line for each k, where a_row = 1. From
-   PACK_ROWS rows on it pays to copy the block: its rows, far apart in B, share few cache sets and many pages. */
-#define DEPTH_BLOCK 160
-#define PACK_ROWS 96
+/* Columns go panel by panel. A panel of a large B is read anew for each tile of rows, from ever further away, and
+   power-of-two strides leave it few cache sets: then the depth is taken in blocks, whose part of the panel stays in L1,
+   and the sums so far pass through C, which keeps each chain as it was; C += A B cannot. A smaller B is better left
+   whole: then A's rows, which come from memory, are read in long runs (154 and 184 GFLOP/s at 784 x 128). */
+#define LARGE ((1024 * 1024) / VECTOR_BYTES)
+#define MAX_DEPTH 64
 
 static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
                      ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
                      const REAL *bias)
 {
-    REAL packed[DEPTH_BLOCK * TILE_VECTORS * LANES] __attribute__((aligned(64)));
-    ptrdiff_t blocks = depth > DEPTH_BLOCK ? (depth + DEPTH_BLOCK - 1) / DEPTH_BLOCK : 1;
+    int from_memory = mode == FASTNN_BIAS_FROM_MEMORY;
+    if (from_memory) mode = FASTNN_BIAS;
+    int large = depth * b_depth / LANES > LARGE;
+    ptrdiff_t blocks = large && mode != FASTNN_ADD ? (depth + MAX_DEPTH - 1) / MAX_DEPTH : 1;
     ptrdiff_t vectors = cols / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
     for (ptrdiff_t block = 0; block < blocks; block++) {
         ptrdiff_t length = SHARE(depth, blocks, block), j = 0;
         for (ptrdiff_t p = 0; p < panels; p++) {
-            ptrdiff_t width = SHARE(vectors, panels, p), b_row = b_depth;
-            const REAL *b = B + j;
-            if (rows >= PACK_ROWS && b_depth > width * LANES) {
-                pack(width, length, b, b_depth, packed);
-                b = packed;
-                b_row = width * LANES;
-            }
-            panel(width, rows, length, A, a_row, a_depth, b, b_row, C + j, c_row, mode, bias ? bias + j : NULL);
+            ptrdiff_t width = SHARE(vectors, panels, p), ahead = from_memory && p == 0 ? TILE_ROWS : 0;
+            panel(width, rows, length, A, a_row, a_depth, B + j, b_depth, C + j, c_row, mode, bias ? bias + j : NULL,
+                  ahead);
             j += width * LANES;
         }
         if (mode != FASTNN_ADD) mode = CONTINUE;
@@ -141,7 +144,7 @@ static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL
         ptrdiff_t width = cols - j < COLUMNS ? cols - j : COLUMNS;
         for (ptrdiff_t i = 0; i < rows; i++) {
             REAL sums[COLUMNS];
-            for (ptrdiff_t l = 0; l < width; l++) sums[l] = mode == FASTNN_BIAS ? bias[j + l] : 0;
+            for (ptrdiff_t l = 0; l < width; l++) sums[l] = mode >= FASTNN_BIAS ? bias[j + l] : 0;
             for (ptrdiff_t k = 0; k < depth; k++) {
                 const REAL a = A[i * a_row + k * a_depth], *b = B + k * b_depth + j;
                 for (ptrdiff_t l = 0; l < width; l++) sums[l] += a * b[l];

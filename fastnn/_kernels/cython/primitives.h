@@ -12,8 +12,9 @@
 enum { FASTNN_IDENTITY, FASTNN_SIGMOID, FASTNN_TANH, FASTNN_RELU, FASTNN_LEAKY_RELU };
 enum { FASTNN_SGD, FASTNN_RMSPROP, FASTNN_ADAM, FASTNN_ADAMW };
 
-/* What multiply does with C: C = A B, C += A B, C = bias + A B. */
-enum { FASTNN_STORE, FASTNN_ADD, FASTNN_BIAS };
+/* What multiply does with C: C = A B, C += A B, C = bias + A B; the last for an A whose rows lie together and come from
+   memory, not a cache: while a tile computes with some rows it asks for the next ones. */
+enum { FASTNN_STORE, FASTNN_ADD, FASTNN_BIAS, FASTNN_BIAS_FROM_MEMORY };
 
 /* One optimizer step: the hyperparameters of contract.Optimizer at one moment. */
 typedef struct fastnn_step {

@@ -9,6 +9,7 @@ cdef extern from "primitives.h" nogil:
         FASTNN_STORE
         FASTNN_ADD
         FASTNN_BIAS
+        FASTNN_BIAS_FROM_MEMORY
         FASTNN_SGD
         FASTNN_ADAM
         FASTNN_ADAMW

@@ -21,6 +21,7 @@
 #define maximum NAME(maximum)
 #define square_root NAME(square_root)
 #define first_lane NAME(first_lane)
+#define ask_for NAME(ask_for)
 #define first_lanes NAME(first_lanes)
 #define lane_numbers NAME(lane_numbers)
 
@@ -71,6 +72,7 @@ INLINE vec as_real(bits x) { return (vec)x; }
 INLINE vec load(const REAL *p) { return *(const unaligned *)p; }
 INLINE void store(REAL *p, vec x) { *(unaligned *)p = x; }
 INLINE REAL first_lane(vec x) { return x[0]; }
+INLINE void ask_for(const REAL *p) { __builtin_prefetch(p); }
 #else
 #define LANES 1
 typedef REAL vec;
