@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
 from fastnn.losses import LOSSES, Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
+_PARTS_FOR_THREADS = 16  # of those elements: some milliseconds
 
 
 def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Array:
@@ -82,6 +84,8 @@ def as_targets(
         if (wrong := (part != 0) & (part != 1)).any():
             raise ValueError(f"{name} must hold 0 and 1 only; found {part[wrong][0]}")
     if not softmax:
+        if outputs == 1 and array.dtype == np.int64:  # no copy: the kernels read them
+            return np.require(array[:, 0], requirements=["C", "A"]), no_targets
         return no_labels, np.require(array, dtype, ["C", "A"])
     if (array.sum(axis=1) != 1).any():
         row = int(np.flatnonzero(array.sum(axis=1) != 1)[0])
@@ -93,7 +97,21 @@ def all_finite(array: npt.NDArray[np.generic]) -> bool:
     """Return whether the array holds neither NaN nor infinity, without a mask as large as the array."""
     if array.dtype.kind != "f":
         return True
-    return all(bool(np.isfinite(part).all()) for part in _in_parts(array))
+    parts = list(_in_parts(array))
+    if len(parts) < _PARTS_FOR_THREADS:
+        return all(map(_is_finite, parts))
+    from concurrent.futures import ThreadPoolExecutor  # here: it takes a few milliseconds to import
+
+    with ThreadPoolExecutor(get_num_threads()) as pool:  # one core cannot read memory as fast as two
+        return all(pool.map(_is_finite, parts))
+
+
+def _is_finite(array: npt.NDArray[Any]) -> bool:
+    """Return whether the array holds neither NaN nor infinity; most often after one product, as fast as memory."""
+    flat = array.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = np.dot(flat, flat)
+    return bool(np.isfinite(product)) or bool(np.isfinite(flat).all())  # a finite array's product may be infinite
 
 
 def _in_parts(array: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[Any]]:

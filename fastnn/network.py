@@ -204,7 +204,7 @@ class Network:
             self.reset()
         self._take_up(found)
         if self._loss.classifies:
-            self._trained_on_labels = data.labels.size > 0
+            self._trained_on_labels = data.labels.size > 0 and self.sizes[-1] > 1
         return training.train(self, data, plan)
 
     def forward(self, X: npt.ArrayLike) -> Array:
@@ -318,7 +318,9 @@ class Network:
 
     def _score(self, outputs: Array, data: Data) -> float:
         if data.labels.size:
-            return float((outputs.argmax(axis=1) == data.labels).mean())
+            binary = self.sizes[-1] == 1 and self._loss is LOSSES["sigmoid_cross_entropy"]
+            answers = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
+            return float((answers == data.labels).mean())
         if self._loss.classifies:
             return float(((outputs >= 0.5) == data.targets).all(axis=1).mean())
         y = data.targets.astype(np.float64)

@@ -113,10 +113,10 @@ class Case:
 
 def random_targets(rng, loss, m, outputs, labelled=False):
     """Return labels, a 0/1 matrix (also for one output) or real values."""
-    if loss == "softmax_cross_entropy" or (labelled and outputs > 1 and loss != "squared_error"):
-        return rng.integers(0, outputs, m)
+    if loss == "softmax_cross_entropy" or (labelled and loss != "squared_error"):
+        return rng.integers(0, max(2, outputs) if labelled else outputs, m)
     if loss == "sigmoid_cross_entropy":
-        return rng.integers(0, 2, (m, outputs))
+        return rng.integers(0, 2, (m, outputs)).astype(float)
     return rng.normal(size=(m, outputs))
 
 

@@ -33,6 +33,7 @@ OPTIMIZERS = {
 NETS = {  # sizes, hidden activations, loss, samples, labels for a sigmoid output
     "1-1": ((1, 1), (), "squared_error", 1, False),
     "2-3-1": ((2, 3, 1), ("relu",), "sigmoid_cross_entropy", 2, False),
+    "5-6-1": ((5, 6, 1), ("sigmoid",), "sigmoid_cross_entropy", 23, True),
     "3-2": ((3, 2), (), "softmax_cross_entropy", 3, False),
     "7-10-15-2": ((7, 10, 15, 2), ("tanh", "leaky_relu"), "softmax_cross_entropy", 33, False),
     "16-17-10": ((16, 17, 10), ("sigmoid",), "softmax_cross_entropy", 100, False),

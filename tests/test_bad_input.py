@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.data import all_finite
 
 X = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0], [2.0, 1.0, 0.0]])
 Y = np.array([0, 1, 1])
@@ -109,6 +110,17 @@ def test_bad_targets(loss, outputs, bad, error, message):
     for call in (net.score, net.loss, net.loss_and_gradient):
         with pytest.raises(error, match=message):
             call(X, bad)
+
+
+@pytest.mark.parametrize("shape", [(18_000_000, 1), (100, 5)])  # one is checked in parts by several threads
+def test_finite_however_large(shape):
+    values = np.full(shape, 3e38, np.float32)  # their squares are not
+    assert all_finite(values)
+    for wrong in (np.nan, np.inf, -np.inf):
+        values[-1, -1] = wrong
+        assert not all_finite(values)
+    values[-1, -1], values[0, 0] = 0, np.nan
+    assert not all_finite(values)
 
 
 # ---- the other arguments of fit

@@ -231,3 +231,16 @@ def test_read_only_inputs_work_and_stay_as_they_were(backend):
         X.flags.writeable = y.flags.writeable = False
         np.testing.assert_array_equal(trained(X, y, LOSSES[0], (3, 4, 2), dtype), expected)
         np.testing.assert_array_equal(X, kept)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_binary_answers_of_any_type_are_the_same(shape):
+    rng = np.random.default_rng(3)
+    X, y, nets = rng.normal(size=(30, 4)), rng.integers(0, 2, 30), []
+    for answers in (y.astype(np.int64), y.astype(np.int32), y.astype(bool), y.astype(float)):
+        net = fastnn.Network((4, 5, 1), loss="sigmoid_cross_entropy", dtype="float64", rng=0)
+        history = net.fit(X, answers.reshape(shape), learning_rate=0.5, batch_size=7, epochs=2, progress=False)
+        nets.append((net.parameters, history.loss, net.score(X, answers.reshape(shape)), net.predict(X)))
+    for net in nets[1:]:
+        for one, other in zip(net, nets[0], strict=True):
+            np.testing.assert_array_equal(one, other)

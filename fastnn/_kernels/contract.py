@@ -75,8 +75,8 @@ class Model(NamedTuple):
 class Data(NamedTuple):
     """Samples in rows, with the targets in one of two forms; the other one is empty.
 
-    ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; ``targets`` hold any 0/1
-    or real matrix. Softmax takes labels only.
+    ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; a single sigmoid output's
+    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix. Softmax takes labels only.
     """
 
     X: Array  # (m, s_1) real, C order

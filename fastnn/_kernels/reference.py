@@ -95,10 +95,11 @@ def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
 
 
 def target_matrix(model: Model, data: Data) -> Array:
-    """Return Y, (m, K): the targets, or 1 at each sample's label."""
+    """Return Y, (m, K): the targets, or 1 at each sample's label; a single output's target is the label itself."""
     if data.labels.size == 0:
         return data.targets
-    Y: Array = (data.labels[:, None] == np.arange(model.sizes[-1])).astype(data.X.dtype)
+    K = model.sizes[-1]
+    Y: Array = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
     return Y
 
 

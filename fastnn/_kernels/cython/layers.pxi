@@ -151,11 +151,27 @@ cdef void output_units(
         activate(activation, numbers(job.slopes)[last], outputs, rows * K)
 
 
+cdef void load_binary_labels(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
+    """Write the labels of the samples visited from the first-th on as targets of a single output: they are 0 and 1."""
+    cdef int64_t r
+    cdef const int64_t *labels = integers(job.labels)
+    cdef const int64_t *order = integers(job.order)
+    if job.order == 0:
+        for r in range(rows):
+            Y[r] = <real>labels[first + r]
+    else:
+        for r in range(rows):
+            Y[r] = <real>labels[order[first + r]]
+
+
 cdef void load_targets(const Job *job, real *Y, int64_t first, int64_t rows) noexcept nogil:
     """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
     cdef int64_t r, k, sample, K = job.n_outputs
     cdef real *targets = reals(Y, job.targets)
     cdef real *y
+    if job.labels != 0 and K == 1:
+        load_binary_labels(job, Y, first, rows)
+        return
     for r in range(rows):
         sample, y = sample_at(job, first + r), Y + r * K
         if job.labels != 0:

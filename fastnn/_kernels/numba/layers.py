@@ -168,9 +168,24 @@ def output_units(job, memory, row, rows, outputs, log_sums):
 
 
 @kernel
+def load_binary_labels(job, Y, first, rows):
+    """Write the labels of the samples visited from the first-th on as targets of a single output: they are 0 and 1."""
+    labels, order = integers(job.labels), integers(job.order)
+    if job.order == 0:
+        for r in range(rows):
+            Y[r] = real(Y, labels[first + r])
+    else:
+        for r in range(rows):
+            Y[r] = real(Y, labels[order[first + r]])
+
+
+@kernel
 def load_targets(job, Y, first, rows):
     """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
     K = job.n_outputs
+    if job.labels != 0 and K == 1:
+        load_binary_labels(job, Y, first, rows)
+        return
     for r in range(rows):
         sample, y = sample_at(job, first + r), advance(Y, r * K)
         if job.labels != 0:
