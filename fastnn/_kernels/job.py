@@ -71,13 +71,13 @@ CACHE_LINE = 64
 # A chunk's tiles: their deltas stay in the first-level cache while they go into the gradient, whose rows pass by
 # (networks with 54, 100 and 200 inputs are 4 to 7 % slower with 240 or 480 rows).
 TILE_ROWS = 96
-# A tile that threads share is at least half as long as this and at most 1.5 times: longer ones leave the core's cache
+# Rows of a tile that threads share, 1.5 times as many at most: longer ones leave the core's cache
 # (784-512-512-10 on two threads: 297 GFLOP/s at 192 rows, 264 at 384), shorter ones pass the gradient more often.
 SHARED_TILE_ROWS = 192
 # A gradient for each chunk: where one fits in the core's own cache beside the weights. At half the size, 784-128-10 in
 # float64 and full batch took 2.7 times as long as in float32 in place of 2.1.
 MAX_CHUNK_BYTES = 1024 * 1024
-# Chunks of 192 rows: of 96, batches of 1,000 took 15 % longer: each gradient is written, and added.
+# Rows of a chunk. With 96, batches of 1,000 took 15 % longer: each chunk's gradient is written, and added.
 CHUNK_ROWS, MIN_CHUNKS, MAX_CHUNKS = 192, 4, 32
 # A layer is divided by its units if it has so many weights, and as many inputs to each of a tile's rows.
 DIVIDED_WEIGHTS, INPUTS_TO_A_ROW = 16384, 2

@@ -7,6 +7,7 @@ import math
 import os
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,6 +39,10 @@ class Settings:
     threads: int = os.cpu_count() or 1
     check: bool = True
 
+
+# Threads of a library that has just run may wait for more work and keep the cores busy. Without a pause the Numba
+# backend, whose turn came after scikit-learn's, took 8 to 20 % longer than the Cython one where the two are equal.
+SETTLE_SECONDS = 0.25
 
 CHECK_TOLERANCE = 1e-3  # of the loss's fall: room for float32 and the order of sums, not for another algorithm
 
@@ -117,6 +122,7 @@ def _agree(cell: Cell, entries: dict[str, dict[str, Any]]) -> None:
 
 
 def _time(worker: Worker, entry: dict[str, Any]) -> None:
+    time.sleep(SETTLE_SECONDS)
     seconds = worker.call("time", entry["epochs"], entry["samples"])
     entry["seconds"].append(seconds / entry["epochs"])
 

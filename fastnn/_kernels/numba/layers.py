@@ -30,9 +30,8 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.multiply import ASSIGN
+from fastnn._kernels.numba.multiply import ASSIGN, BIAS_FROM_MEMORY
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
-from fastnn._kernels.numba.multiply import BIAS_FROM_MEMORY
 from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
 
 SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)

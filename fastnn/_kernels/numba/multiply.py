@@ -44,7 +44,7 @@ MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in
 # A panel of a large B is read anew for each tile of rows, from ever further away, and power-of-two strides leave it few
 # cache sets. So the depth is taken in blocks, whose part of the panel stays in the first-level cache: 84 GFLOP/s became
 # 163 at 1024 x 1024. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot. A
-# smaller B is better left whole: then A's rows, which come from memory, are read in long runs (154 and 184 GFLOP/s).
+# smaller B is better left whole: then A's rows, which come from memory, are read in long runs (155 and 188 GFLOP/s).
 LARGE, MAX_DEPTH = 8 * 1024 * 1024 // LEVEL.bits, 64  # in vectors: 1 MB
 _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
@@ -72,27 +72,26 @@ class _Tile:
         ]
         with builder.if_then(builder.icmp_signed("==", mode, INT64(START))):
             self._update_sums(lambda r, sums: self._load_row(self._at(start, start_row, r)))
-        with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):  # else the sums are waited for: 6 % of a tile
+        with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):  # else they are waited for: 6 % of a tile
             for r in range(self.rows):
                 for v in range(self.vectors):
-                    ask_for(builder, self._at(self._at(C, c_row, r), INT64(self.vector.count), v))
+                    ask_for(builder, self._vector_at(C, c_row, r, v))
         self._accumulate(depth, A, a_row, a_depth, B, b_depth, ahead)
         with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):
             self._update_sums(lambda r, sums: map(builder.fadd, self._load_row(self._at(C, c_row, r)), sums))
         for r, sums in enumerate(self.sums):
             for v, slot in enumerate(sums):
-                address = self._at(self._at(C, c_row, r), INT64(self.vector.count), v)
+                address = self._vector_at(C, c_row, r, v)
                 builder.store(builder.load(slot, typ=self.vector), address, align=element_size(self.scalar))
         builder.ret_void()
 
-    def _accumulate(
-        self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, ahead: Any
-    ) -> None:
+    def _accumulate(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, ahead: Any) -> None:
         """Add A[:, k] B[k, :] to the sums for each k."""
         builder = self.builder
         k, b = self._slot(INT64(0)), self._slot(B)
         groups = [self._slot(self._at(A, a_row, r)) for r in range(0, self.rows, _ROWS_A_POINTER)]
-        next_rows = self._slot(builder.select(builder.icmp_signed(">", ahead, INT64(0)), self._at(A, a_row, self.rows), A))
+        asks = builder.icmp_signed(">", ahead, INT64(0))
+        next_rows = self._slot(builder.select(asks, self._at(A, a_row, self.rows), A))
         loop, body, done = (self.function.append_basic_block(name) for name in ("loop", "body", "done"))
         builder.branch(loop)
         builder.position_at_end(loop)
@@ -136,9 +135,13 @@ class _Tile:
         """Return the pointer ``count`` strides after ``base``."""
         return self.builder.gep(base, [self.builder.mul(stride, INT64(count))], source_etype=self.scalar)
 
+    def _vector_at(self, base: Any, stride: Any, row: int, v: int) -> Any:
+        """Return the pointer to the v-th vector of a row."""
+        return self._at(self._at(base, stride, row), INT64(self.vector.count), v)
+
     def _load_row(self, base: Any) -> list[Any]:
-        width, align = INT64(self.vector.count), element_size(self.scalar)
-        return [self.builder.load(self._at(base, width, v), align=align, typ=self.vector) for v in range(self.vectors)]
+        places, align = [self._vector_at(base, INT64(0), 0, v) for v in range(self.vectors)], element_size(self.scalar)
+        return [self.builder.load(place, align=align, typ=self.vector) for place in places]
 
     def _opaque(self, p: Any) -> Any:
         """Hide where a pointer comes from: LLVM would derive each row's from the one before, a chain of additions."""
@@ -156,8 +159,8 @@ class _Tile:
 def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row, ahead):
     """Compute one tile of C, ``rows`` by ``vectors`` vectors, both within `MAX_ROWS` and `MAX_VECTORS`; none with 0.
 
-    In mode START the accumulators start from the tile at ``start``, whose rows are ``start_row`` apart. ``ahead`` is how
-    many elements of A's next rows a tile goes on by at each step while it asks for them; 0: it does not.
+    In mode START the accumulators start from the tile at ``start``, whose rows are ``start_row`` apart. ``ahead`` is
+    how many elements of A's next rows a tile goes on by at each step while it asks for them; 0: it does not.
     """
     real = require_pointer(A, B, C, start)
     size = types.int64
@@ -201,7 +204,8 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     """Compute C[i, j] = init + sum_k A[i a_row + k a_depth] B[k b_depth + j] for i < rows, j < cols.
 
     ``cols`` is a multiple of the vector's lanes; strides count elements. ``mode``: ASSIGN starts from zero, ADD adds
-    the finished sum to C, BIAS starts from bias[j]. Remainders are spread, so that no tile is much smaller than others.
+    the finished sum to C, BIAS and BIAS_FROM_MEMORY start from bias[j]. Remainders are spread, so that no tile is much
+    smaller than others.
     """
     vectors = cols // lanes(C)
     from_memory = mode == BIAS_FROM_MEMORY
