@@ -41,7 +41,8 @@ class Settings:
 
 
 # Threads of a library that has just run may wait for more work and keep the cores busy. Without a pause the Numba
-# backend, whose turn came after scikit-learn's, took 8 to 20 % longer than the Cython one where the two are equal.
+# backend, whose turn came after scikit-learn's, took 6 to 39 % longer than the Cython one in eight cells of twelve;
+# with it, 6 % at most in any.
 SETTLE_SECONDS = 0.25
 
 CHECK_TOLERANCE = 1e-3  # of the loss's fall: room for float32 and the order of sums, not for another algorithm
