@@ -204,7 +204,7 @@ class Network:
             self.reset()
         self._take_up(found)
         if self._loss.classifies:
-            self._trained_on_labels = data.labels.size > 0 and self.sizes[-1] > 1
+            self._trained_on_labels = data.labels.size > 0
         return training.train(self, data, plan)
 
     def forward(self, X: npt.ArrayLike) -> Array:

@@ -74,15 +74,14 @@ class _Tile:
             self._update_sums(lambda r, sums: self._load_row(self._at(start, start_row, r)))
         with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):  # else they are waited for: 6 % of a tile
             for r in range(self.rows):
-                for v in range(self.vectors):
-                    ask_for(builder, self._vector_at(C, c_row, r, v))
+                for place in self._places(self._at(C, c_row, r)):
+                    ask_for(builder, place)
         self._accumulate(depth, A, a_row, a_depth, B, b_depth, ahead)
         with builder.if_then(builder.icmp_signed("==", mode, INT64(ADD))):
             self._update_sums(lambda r, sums: map(builder.fadd, self._load_row(self._at(C, c_row, r)), sums))
         for r, sums in enumerate(self.sums):
-            for v, slot in enumerate(sums):
-                address = self._vector_at(C, c_row, r, v)
-                builder.store(builder.load(slot, typ=self.vector), address, align=element_size(self.scalar))
+            for slot, place in zip(sums, self._places(self._at(C, c_row, r)), strict=True):
+                builder.store(builder.load(slot, typ=self.vector), place, align=element_size(self.scalar))
         builder.ret_void()
 
     def _accumulate(self, depth: Any, A: Any, a_row: Any, a_depth: Any, B: Any, b_depth: Any, ahead: Any) -> None:
@@ -135,13 +134,13 @@ class _Tile:
         """Return the pointer ``count`` strides after ``base``."""
         return self.builder.gep(base, [self.builder.mul(stride, INT64(count))], source_etype=self.scalar)
 
-    def _vector_at(self, base: Any, stride: Any, row: int, v: int) -> Any:
-        """Return the pointer to the v-th vector of a row."""
-        return self._at(self._at(base, stride, row), INT64(self.vector.count), v)
+    def _places(self, row: Any) -> list[Any]:
+        """Return the pointers to a row's vectors."""
+        return [self._at(row, INT64(self.vector.count), v) for v in range(self.vectors)]
 
     def _load_row(self, base: Any) -> list[Any]:
-        places, align = [self._vector_at(base, INT64(0), 0, v) for v in range(self.vectors)], element_size(self.scalar)
-        return [self.builder.load(place, align=align, typ=self.vector) for place in places]
+        align = element_size(self.scalar)
+        return [self.builder.load(place, align=align, typ=self.vector) for place in self._places(base)]
 
     def _opaque(self, p: Any) -> Any:
         """Hide where a pointer comes from: LLVM would derive each row's from the one before, a chain of additions."""

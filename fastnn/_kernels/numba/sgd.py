@@ -31,7 +31,6 @@ from fastnn._kernels.numba.memory import (
     WIDTH_OUT,
     call,
     field,
-    integers,
     numbers,
     real,
     reals,
@@ -39,6 +38,7 @@ from fastnn._kernels.numba.memory import (
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
+from fastnn._kernels.numba.update import block_at
 from fastnn._kernels.numba.walk import block_gram, block_inputs
 
 
@@ -78,8 +78,7 @@ def project_part(job, like, task):
 @kernel
 def add_updates(job, like, task):
     """Apply the block's deferred updates to rows of one layer's weights; scale all weights by the penalty's factor."""
-    entry = advance(integers(job.block_table), 3 * task)
-    layer, begin, end = entry[0], entry[1], entry[2]
+    layer, begin, end = block_at(job, task)
     memory, scale = reals(like, job.tiles), real(like, job.scale)
     width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
     D = layer_memory(job, memory, layer, DELTAS, START)

@@ -36,14 +36,13 @@ from fastnn._kernels.numba.memory import (
     WIDTH_OUT,
     call,
     field,
-    integers,
     numbers,
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
 from fastnn._kernels.numba.simd import add, advance, lanes, load, store
-from fastnn._kernels.numba.update import finish_block
+from fastnn._kernels.numba.update import block_at, finish_block
 
 SHARED = START  # the thread whose tile all share
 
@@ -179,9 +178,8 @@ def add_block(job, like, thread, task):
 
     After a step's last tile the gradient is used.
     """
-    entry, memory = advance(integers(job.block_table), 3 * task), reals(like, job.tiles)
-    layer, begin, end = entry[0], entry[1], entry[2]
-    n_in = field(job, layer, N_IN)
+    layer, begin, end = block_at(job, task)
+    memory, n_in = reals(like, job.tiles), field(job, layer, N_IN)
     if 0 < layer < job.divided and begin < n_in:
         deltas_below(job, memory, layer, begin, padded(memory, min(end, n_in)))
     A, stride = inputs_of_part(job, like, begin, START)

@@ -55,7 +55,7 @@ from fastnn._kernels.numba.team import (
     wait,
     wait_for_phase,
 )
-from fastnn._kernels.numba.update import add_chunks, finish_block, refresh
+from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
 from fastnn._kernels.numba.walk import walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
@@ -141,8 +141,7 @@ def run_task_at(address, like, thread, kind, task):
     elif kind == BLOCK:
         add_block(job, like, thread, task)
     elif kind == REDUCE:
-        entry = advance(integers(job.block_table), 3 * task)
-        layer, begin, end = entry[0], entry[1], entry[2]
+        layer, begin, end = block_at(job, task)
         add_chunks(job, reals(like, job.sums), chunks_of(job), layer, begin, end)
         finish_block(job, reals(like, job.sums), layer, begin, end)
     elif kind == STAGE:

@@ -21,6 +21,7 @@ from fastnn._kernels.numba.memory import (
     WIDTH_IN,
     WIDTH_OUT,
     field,
+    integers,
     real,
     reals,
 )
@@ -122,6 +123,13 @@ def refresh(job, like, layer, begin, end):
     if layer > 0:
         transposed, last = advance(reals(like, field(job, layer, TRANSPOSED)), begin), min(end, n_in)
         transpose(last - begin, n_out, advance(W, begin * n_out), n_out, transposed, width_in)
+
+
+@kernel
+def block_at(job, task):
+    """Return a task's block of the gradient: its layer, its first row and the one after its last."""
+    entry = advance(integers(job.block_table), 3 * task)
+    return entry[0], entry[1], entry[2]
 
 
 @kernel
