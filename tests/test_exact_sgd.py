@@ -20,23 +20,25 @@ NO_ORDER = np.empty(0, dtype=np.int64)
 BLOCK = job.BLOCK_SAMPLES
 STEPS = 70 * BLOCK + 3
 ROWS = 500
-LARGE, SMALL = job.DEFERRED_WEIGHTS, 600
-# Sizes, hidden activations, loss, which layers have SMALL weights or more, columns padded to whole vectors included.
+LARGE, SMALL, DIVIDED = job.DEFERRED_WEIGHTS, 600, 1150
+# Sizes, hidden activations, loss, which layers have SMALL weights or more, which deeper ones DIVIDED: columns padded to
+# whole vectors included.
 NETS = {
-    "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0]),
-    "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0]),
-    "first-and-second": ((40, 33, 25, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0]),
-    "all": ((40, 33, 25, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1]),
-    "second": ((5, 40, 33, 1), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [0, 1, 0]),
-    "only": ((200, 5), (), "squared_error", [1]),
-    "relu": ((40, 33, 30, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0]),
+    "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0], [0, 0]),
+    "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),
+    "first-and-second": ((40, 33, 35, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
+    "all": ((40, 33, 35, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 0]),
+    "second": ((5, 40, 44, 1), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 1, 0]),
+    "second-whole": ((5, 30, 25, 1), ("tanh", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 0, 0]),
+    "only": ((200, 5), (), "squared_error", [1], [0]),
+    "relu": ((40, 33, 36, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
 }
 SMOOTH = [name for name in NETS if name != "relu"]  # at a kink, a rounding error may decide on which side of it z is
 PLAIN, BOTH = (False, 0.0), (True, 0.2)  # per-step learning rates, l2 (already divided by m)
 
 
 def net_case(name, dtype="float64", m=ROWS):
-    sizes, activations, loss, _ = NETS[name]
+    sizes, activations, loss, *_ = NETS[name]
     return make_case(sizes, activations, loss, m, dtype, seed=3)
 
 
@@ -101,10 +103,16 @@ def error(case, found, expected):
 @pytest.fixture(autouse=True)
 def _small_layers_are_deferred(monkeypatch):
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", SMALL)
+    monkeypatch.setattr(job, "WALK_WEIGHTS", DIVIDED)
 
 
 def deferred(made):
     return list(made.table[:, job.COLUMNS.index("deferred")])
+
+
+def divided(made):
+    """Return which deeper layers all threads take a sample through."""
+    return [0, *(made.table[1:, job.COLUMNS.index("split")] > 0)]
 
 
 # ---- thousands of steps
@@ -116,7 +124,7 @@ def test_float64(compiled, jobs, name, vary, l2):
     case = net_case(name)
     found = run(compiled, case, random_order(), vary, l2)
     assert jobs[0]["per_sample"]
-    assert deferred(jobs[0]) == NETS[name][3]
+    assert [deferred(jobs[0]), divided(jobs[0])] == [*NETS[name][3:]]
     assert_same(case, found, plain_loop(name, "float64", vary, l2))
 
 
@@ -177,12 +185,14 @@ def test_threads_change_no_bit(compiled, jobs, monkeypatch, name, dtype):
     monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
     monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
     results = []
-    for threads in (1, 2):
+    whole = not NETS[name][3][0] and not any(NETS[name][4])
+    for threads in (1, 2, 3):
         fastnn.set_num_threads(threads)
         results.append(run(compiled, net_case(name, dtype), random_order(500), *BOTH))
-        assert jobs[-1]["threads"] == (threads if NETS[name][3][0] else 1)
-    for one, other in zip(*results, strict=True):
-        assert one.tobytes() == other.tobytes()
+        assert jobs[-1]["threads"] == (1 if whole else threads)
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            assert one.tobytes() == other.tobytes()
 
 
 # ---- what the blocked form is not for

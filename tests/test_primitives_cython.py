@@ -147,6 +147,26 @@ def test_dots(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_add_rows(level, dtype):
+    """Against float64, with NaN after the rows and the result; the same bits for each part of the columns."""
+    lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
+    run = primitive("add_rows", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
+    for rows, vectors in itertools.product((0, 1, 2, 3, 7, 8, 15, 21), (0, 1, 5)):
+        n = vectors * lanes
+        M, v, before = np.full((rows, n + 3), np.nan, dtype), rng.normal(size=rows).astype(dtype), rng.normal(size=n)
+        M[:, :n] = rng.normal(size=(rows, n))
+        out = np.append(before, np.nan).astype(dtype)
+        expected, size = out[:n] + v.astype(float) @ M[:, :n], np.abs(before) + np.abs(v) @ np.abs(M[:, :n])
+        parts = out.copy()
+        run(rows, n, at(M), n + 3, at(v), at(out))
+        assert (np.abs(out[:n] - expected) <= (rows + 2) * np.finfo(dtype).eps * size).all()
+        for j in range(0, n, lanes):
+            run(rows, lanes, at(M, j), n + 3, at(v), at(parts, j))
+        np.testing.assert_array_equal(out, parts)
+        assert np.isnan(out[n])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sum(level, dtype):
     """Against float64, with NaN after the numbers; the same bits wherever the numbers begin."""
     run = ctypes.CFUNCTYPE(scalar(dtype), POINTER, SIZE)(kernels.addresses(np.dtype(dtype).itemsize)["sum"])

@@ -28,6 +28,7 @@ from fastnn._kernels.numba.atomics import (
     rest,
 )
 from fastnn._kernels.numba.cache import entry_point
+from fastnn._kernels.numba.dots import add_rows
 from fastnn._kernels.numba.elementwise import (
     activate,
     activated,
@@ -91,6 +92,11 @@ def run_cross_entropy(z, y, out, n):
 @entry_point
 def run_transpose(rows, cols, A, a_row, B, b_row):
     transpose(rows, cols, pointer(A, 0), a_row, pointer(B, 0), b_row)
+
+
+@entry_point
+def run_add_rows(rows, n, M, m_row, v, out):
+    add_rows(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
 
 
 @entry_point
@@ -310,6 +316,22 @@ def test_transpose(dtype):
         assert np.isnan(B[:, rows:]).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_add_rows(dtype):
+    """Against float64, with NaN after the rows and the result."""
+    rng = np.random.default_rng(0)
+    for rows, vectors in ((0, 3), (1, 1), (7, 2), (8, 5), (21, 3)):
+        n = vectors * simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
+        M, v, out = rng.normal(size=(rows, n + 3)).astype(dtype), rng.normal(size=rows).astype(dtype), np.ones(n + 1)
+        M[:, n:], out = np.nan, out.astype(dtype)
+        out[n] = np.nan
+        run_add_rows(rows, n, M, n + 3, v, out)
+        size = 1 + np.abs(v) @ np.abs(M[:, :n])
+        error = np.abs(out[:n] - 1 - v.astype(float) @ M[:, :n])
+        assert (error <= (rows + 2) * np.finfo(dtype).eps * size).all()
+        assert np.isnan(out[n])
+
+
 @entry_point
 def run_pointers(x):
     p = advance(pointer(x, 1), 1)
@@ -472,6 +494,7 @@ SCRIPT = """
 """
 MODULE = """
 from fastnn._kernels.numba.cache import entry_point
+from fastnn._kernels.numba.dots import add_rows
 from fastnn._kernels.numba.elementwise import sigmoid_
 @entry_point
 def f(x):

@@ -34,11 +34,11 @@ INTEGERS = (
     # the workspace: addresses, sizes in elements
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
     "shared", "chunks", "row_losses", "chunk_losses", "one",
-    # the division of work: threads, rows of a task, the layers that are divided by their units, the blocks of the
-    # gradient (layer, first row, last row)
+    # the division of work: threads, rows of a task, how many layers are divided by their units (the first ones; any
+    # deeper ones in per-sample descent), the blocks of the gradient (layer, first row, last row)
     "threads", "task_rows", "divided", "blocks", "block_table", "team", "training", "backward",
-    # the step under way, written by the leading thread; the layer that the threads are at
-    "batch_start", "batch_rows", "tile_start", "tile_count", "layer",
+    # the step under way, written by the leading thread; the layer, and the sample of a block, that the threads are at
+    "batch_start", "batch_rows", "tile_start", "tile_count", "layer", "sample",
     # the samples' rows and targets where they are, if a thread copies the next ones together: windows of so many
     "source_X", "source_labels", "source_targets", "source_order", "window", "staged", "staged_targets",
     # a thread's memory for a block of the gradient, or for a sample in per-sample descent
@@ -46,7 +46,8 @@ INTEGERS = (
     # per-sample descent: its blocks' Gram matrices and rates; the block or window under way, and the next
     "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
     # the addresses of compiled functions
-    "multiply", "dots", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array", "run_task",
+    "multiply", "dots", "add_rows", "activate", "multiply_by_derivative", "exp_array", "sigmoid_cross_entropy_array",
+    "run_task",
 )  # fmt: skip
 NUMBERS = (
     "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
@@ -59,9 +60,9 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in). DEFERRED says that
-# per-sample descent updates the layer's weights once a block. SPLIT is the row at which its weights are divided in two
-# parts for products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. After a hidden layer
-# a single output has width 1.
+# per-sample descent updates the layer's weights once a block. SPLIT is the row at which its weights (in per-sample
+# descent a deeper layer's transposed ones) are divided in two parts for products (0: they are not), FIRST_BLOCK the
+# layer's first block in the table of blocks. After a hidden layer a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
     "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block",
@@ -90,6 +91,11 @@ OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
 WINDOW_SAMPLES = 1024
 # Per-sample descent: samples of a block, and how many weights make a layer's update worth deferring to the block's end.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
+# And how many make a deeper layer worth dividing between the threads: they meet twice in each sample.
+WALK_WEIGHTS = 65536
+
+
+Block = tuple[int, int, int]  # layer, first row, the one after the last
 
 
 class Job:
@@ -296,15 +302,22 @@ class Job:
         )
 
     def _divide_samples(self) -> None:
-        """Choose the deferred layers and the threads of per-sample descent."""
-        weights = self._column("n_in") * self._column("width_out")
-        self._column("deferred")[:] = (weights >= DEFERRED_WEIGHTS) & (self._column("width_out") > 1)
-        shared = 4 * BLOCK_SAMPLES * int(weights[0] * self._column("deferred")[0])  # products that threads can share
+        """Choose the deferred and the divided layers, and the threads of per-sample descent."""
+        n_in, n_out = self._column("n_in"), self._column("n_out")
+        weights = n_in * self._column("width_out")
+        deferred = (weights >= DEFERRED_WEIGHTS) & (self._column("width_out") > 1)
+        divided = deferred & (weights >= WALK_WEIGHTS)
+        divided[0] = deferred[0]
+        rows, line = np.concatenate((n_in[:1], n_out[1:])), self._line(1)
+        split = np.where(divided, rows // 2 // line * line, 0)
+        self._column("deferred")[:], self._column("split")[:] = deferred, split
+        block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])  # operations of the products that threads can share
+        walkers = 2 * int(weights[1:].max(initial=0, where=split[1:] > 0)) // WALK_WEIGHTS
         whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"]
-        limit = min(shared / OPERATIONS_PER_STEP, whole / OPERATIONS_PER_CALL)
+        limit = min(max(block / OPERATIONS_PER_STEP, walkers), whole / OPERATIONS_PER_CALL)
         threads = max(1, min(_kernels.get_num_threads(), int(limit)))
-        divided = int(self._column("deferred")[0])
-        self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES, divided=divided)
+        self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
+        self.set(divided=np.count_nonzero(split[1:]))
 
     def _lay_out(self) -> None:
         """Allocate the workspace, and tell the layer table where everything lies in it."""
@@ -334,21 +347,21 @@ class Job:
             size = self._line(rows * int(width_out.max()))
             self.set(partials=self._allocate(2 * size), partials_size=size)
         if self["per_sample"]:
+            scratch_size = self._line(max(rows, int(width_out.max())))
             self.set(
                 gathered=self._allocate(2 * gathered),
                 gram=self._allocate(2 * rows * rows),
                 block_rates=self._allocate_numbers(rows),
-                scratch=self._allocate(max(rows, int(width_out.max()))),
             )
         else:
             scratch_size = self._line((BLOCK_ROWS + 1) * int(width_out.max()))
-            self.set(
-                gathered=self._allocate(tiles * gathered if self["order"] else 0),
-                scratch=self._allocate(self["threads"] * scratch_size if self["shared"] else 0),
-                scratch_size=scratch_size,
-            )
+            self.set(gathered=self._allocate(tiles * gathered if self["order"] else 0))
+        self.set(
+            scratch=self._allocate(self["threads"] * scratch_size if self["shared"] else 0), scratch_size=scratch_size
+        )
         self._copies()
-        self._blocks()
+        blocks = self._sample_blocks() if self["per_sample"] else self._blocks()
+        self.set(blocks=len(blocks), block_table=self._address(np.array(blocks, dtype=np.int64)))
 
     def _copies(self) -> None:
         """Allocate the padded weights of layers whose units do not fill vectors, and the transposed ones."""
@@ -363,14 +376,11 @@ class Job:
             for name, value in (("packed", packed), ("bias", bias), ("transposed", transposed)):
                 self._column(name)[layer] = value
 
-    def _blocks(self) -> None:
-        """List the blocks of the gradient's rows: (layer, first, last), the row after the weights being the biases'.
-
-        Per-sample descent has blocks of the weights' rows alone, of the transposed weights after the first layer.
-        """
+    def _blocks(self) -> list[Block]:
+        """Return the blocks of the gradient's rows, the row after the weights being the biases'."""
         n_in = self._column("n_in")
-        rows = np.concatenate((n_in[:1], self._column("n_out")[1:])) if self["per_sample"] else n_in + 1
-        divided, blocks = self["divided"], list[tuple[int, int, int]]()
+        rows = n_in + 1
+        divided, blocks = self["divided"], list[Block]()
         others = [block for layer in range(divided, self["layers"]) for block in _blocks_of(layer, 0, rows[layer])]
         for layer in range(divided):
             split = int(n_in[layer]) // 2 // self._line(1) * self._line(1)  # whole cache lines
@@ -380,8 +390,19 @@ class Job:
             # have the same half of its blocks, and so of its rows, as of its product.
             between = others if layer == divided - 1 else []
             blocks += [*_blocks_of(layer, 0, split), *between, *_blocks_of(layer, split, rows[layer])]
-        blocks = blocks or others
-        self.set(blocks=len(blocks), block_table=self._address(np.array(blocks, dtype=np.int64)))
+        return blocks or others
+
+    def _sample_blocks(self) -> list[Block]:
+        """Return the blocks of the weights' rows, of the transposed weights after the first layer.
+
+        A thread has the blocks of the part of a layer that it multiplies with: the first parts come first.
+        """
+        rows = [int(self._column("n_in")[0]), *map(int, self._column("n_out")[1:])]
+        splits = [int(split) for split in self._column("split")]
+        first = [_blocks_of(layer, 0, split) for layer, split in enumerate(splits)]
+        whole = [_blocks_of(layer, 0, rows[layer]) for layer, split in enumerate(splits) if split == 0]
+        second = [_blocks_of(layer, split, rows[layer]) for layer, split in enumerate(splits) if split > 0]
+        return [block for blocks in (*first, *whole, *second) for block in blocks]
 
     def _line(self, elements: int) -> int:
         """Return the number of elements rounded up to whole cache lines."""
@@ -402,7 +423,7 @@ class Job:
         return address + -address % CACHE_LINE
 
 
-def _blocks_of(layer: int, begin: int, end: int) -> list[tuple[int, int, int]]:
+def _blocks_of(layer: int, begin: int, end: int) -> list[Block]:
     """Return the blocks of a layer's rows from ``begin`` to ``end``."""
     return [(layer, first, min(first + BLOCK_ROWS, int(end))) for first in range(begin, int(end), BLOCK_ROWS)]
 

@@ -1,7 +1,9 @@
-/* Dot products of the rows of a matrix with one vector: what a single sample or output needs of transposed weights. */
+/* A matrix and one vector, what a single sample needs of transposed weights: dots with its rows, and their sum. */
 #define sum_lanes NAME(sum_lanes)
 #define dots_of NAME(dots_of)
 #define dots NAME(dots)
+#define add_rows_of NAME(add_rows_of)
+#define add_rows NAME(add_rows)
 #define sum NAME(sum)
 
 /* The sum of the lanes, added as a tree. */
@@ -38,6 +40,24 @@ static void dots(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, co
     for (; rows - r >= 4; r += 4) dots_of(4, n, M + r * m_row, m_row, v, out + r);
     for (; rows - r >= 2; r += 2) dots_of(2, n, M + r * m_row, m_row, v, out + r);
     for (; rows > r; r++) dots_of(1, n, M + r * m_row, m_row, v, out + r);
+}
+
+INLINE void add_rows_of(const int R, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
+{
+    vec factors[8];
+    UNROLL for (int r = 0; r < R; r++) factors[r] = broadcast(v[r]);
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        vec total = load(out + j);
+        UNROLL for (int r = 0; r < R; r++) total = fused(load(M + r * m_row + j), factors[r], total);
+        store(out + j, total);
+    }
+}
+
+/* The last rows come first: they are what dots has left in a cache that does not hold them all. */
+static void add_rows(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
+{
+    for (; rows >= 8; rows -= 8) add_rows_of(8, n, M + (rows - 8) * m_row, m_row, v + rows - 8, out);
+    for (; rows > 0; rows--) add_rows_of(1, n, M + (rows - 1) * m_row, m_row, v + rows - 1, out);
 }
 
 static REAL sum(const REAL *x, ptrdiff_t n)

@@ -12,8 +12,8 @@ cdef struct Job:
     int64_t shared, chunks, row_losses, chunk_losses, one
     # the division of work
     int64_t threads, task_rows, divided, blocks, block_table, team, training, backward
-    # the step under way, and the layer that the threads are at
-    int64_t batch_start, batch_rows, tile_start, tile_count, layer
+    # the step under way; the layer, and the sample of a block, that the threads are at
+    int64_t batch_start, batch_rows, tile_start, tile_count, layer, sample
     # the samples' rows and targets where they are, if a thread copies the next ones together
     int64_t source_X, source_labels, source_targets, source_order, window, staged, staged_targets
     # a thread's memory for a block of the gradient, or for a sample in per-sample descent
@@ -21,7 +21,7 @@ cdef struct Job:
     # per-sample descent; the block or window under way, and the next
     int64_t per_sample, gram, block_rates, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
-    int64_t multiply, dots, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
+    int64_t multiply, dots, add_rows, activate, multiply_by_derivative, exp_array, sigmoid_cross_entropy_array, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2
     # of the step under way
     double rate, correction1, correction2, scale

@@ -2,7 +2,7 @@
 
 from libc.math cimport log
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastnn._kernels.cython.primitives cimport *
 
@@ -18,6 +18,7 @@ include "layers.pxi"
 include "update.pxi"
 include "shared.pxi"
 include "walk.pxi"
+include "deferred.pxi"
 include "sgd.pxi"
 include "staging.pxi"
 include "training.pxi"

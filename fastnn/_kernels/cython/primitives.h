@@ -45,6 +45,7 @@ typedef struct fastnn_layer {
    multiply: C[i, j] = init + sum_k A[i * a_row + k * a_depth] * B[k * b_depth + j], i < rows, j < cols. Each element is
        one chain of (fused) multiply-adds over k in order, whatever tile computes it.
    dots: out[r] = sum_j M[r * m_row + j] * v[j], r < rows, j < n, a multiple of the lanes.
+   add_rows: out[j] += sum_r v[r] * M[r * m_row + j], from the last row to the first.
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
@@ -68,6 +69,7 @@ typedef struct fastnn_layer {
                          ptrdiff_t a_depth, const real *B, ptrdiff_t b_depth, real *C, ptrdiff_t c_row, int mode,     \
                          const real *bias);                                                                           \
         void (*dots)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);          \
+        void (*add_rows)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);      \
         real (*sum)(const real *x, ptrdiff_t n);                                                                      \
         void (*activate)(int activation, real slope, real *z, ptrdiff_t n);                                           \
         void (*multiply_by_derivative)(int activation, real slope, const real *a, real *delta, ptrdiff_t n);          \

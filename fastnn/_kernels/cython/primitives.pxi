@@ -39,6 +39,7 @@ def addresses(int itemsize):
         return {
             "multiply": <size_t>F32.multiply,
             "dots": <size_t>F32.dots,
+            "add_rows": <size_t>F32.add_rows,
             "sum": <size_t>F32.sum,
             "activate": <size_t>F32.activate,
             "multiply_by_derivative": <size_t>F32.multiply_by_derivative,
@@ -56,6 +57,7 @@ def addresses(int itemsize):
     return {
         "multiply": <size_t>F64.multiply,
         "dots": <size_t>F64.dots,
+        "add_rows": <size_t>F64.add_rows,
         "sum": <size_t>F64.sum,
         "activate": <size_t>F64.activate,
         "multiply_by_derivative": <size_t>F64.multiply_by_derivative,
@@ -89,6 +91,15 @@ cdef inline void dots(
         F32.dots(rows, n, M, m_row, v, out)
     else:
         F64.dots(rows, n, M, m_row, v, out)
+
+
+cdef inline void add_rows(
+    int64_t rows, int64_t n, const real *M, int64_t m_row, const real *v, real *out
+) noexcept nogil:
+    if real is float:
+        F32.add_rows(rows, n, M, m_row, v, out)
+    else:
+        F64.add_rows(rows, n, M, m_row, v, out)
 
 
 cdef inline real total_of(const real *values, int64_t n) noexcept nogil:

@@ -43,7 +43,7 @@ cdef void project_part(const Job *job, const real *like, int64_t task) noexcept 
     cdef real *W = reals(like, field(job, 0, PACKED))
     if part == 0:
         Z = layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, t)
-    begin, end = part_of(job, 0, part)
+    begin, end = part_of(job, 0, N_IN, part)
     multiply(rows, width, end - begin, X + begin, stride, 1, W + begin * width, width, Z, width, FASTNN_STORE, Z)
 
 

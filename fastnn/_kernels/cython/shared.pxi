@@ -20,12 +20,12 @@ cdef inline int64_t groups_of(const Job *job, int64_t layer) noexcept nogil:
     return (job.threads + parts - 1) // parts
 
 
-cdef inline (int64_t, int64_t) part_of(const Job *job, int64_t layer, int64_t part) noexcept nogil:
-    """Return the first input of a part and the one after its last."""
-    cdef int64_t split = field(job, layer, SPLIT), n_in = field(job, layer, N_IN)
+cdef inline (int64_t, int64_t) part_of(const Job *job, int64_t layer, int64_t side, int64_t part) noexcept nogil:
+    """Return the first unit of a part of one side of a layer, N_IN or N_OUT, and the one after its last."""
+    cdef int64_t split = field(job, layer, SPLIT), n = field(job, layer, side)
     if part == 0 and split > 0:
         return 0, split
-    return split, n_in
+    return split, n
 
 
 cdef inline (real *, int64_t) inputs_of_part(
@@ -80,7 +80,7 @@ cdef void multiply_part(const Job *job, const real *like, int64_t task) noexcept
     cdef real *W = reals(like, field(job, layer, PACKED))
     cdef real *b = reals(like, field(job, layer, BIAS))
     cdef real *A
-    begin, end = part_of(job, layer, part)
+    begin, end = part_of(job, layer, N_IN, part)
     if layer == 0:
         A, stride = inputs_of_part(job, like, begin, row)
         gather(job, like, A, stride, job.tile_start + row, rows, begin, end)

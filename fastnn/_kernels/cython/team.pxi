@@ -9,6 +9,13 @@
 # its tasks of earlier phases left there; a thread whose own queue is empty takes tasks from the others'. A queue's
 # ticket is one word, end << 32 | next task: whoever increments it has a task of the phase that is open.
 
+# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
+# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
+# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
+# products, the next block's samples, a part of a deeper layer's units forward and back, rows of the block's updates.
+cdef enum:
+    PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, FORWARD, BACKWARD, APPLY
+
 cdef enum:  # words of the team's memory, each in a cache line of its own
     ARRIVED = 0
     DONE = 8
@@ -99,3 +106,48 @@ cdef inline void close(const Job *job) noexcept nogil:
     cdef int64_t thread
     for thread in range(job.threads):
         fastnn_store(ticket_of(job, thread), CLOSED)
+
+
+cdef void end_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
+    """Do what tasks are left of the open phase, and wait for those under way."""
+    cdef int64_t task = claim(job, thread)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job, thread)
+    wait_for_phase(job, tasks)
+
+
+cdef void run_phase(
+    const Job *job, const real *like, int64_t thread, int64_t kind, int64_t first, int64_t last
+) noexcept nogil:
+    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
+
+    If the others copy samples together, it is alone with the steps.
+    """
+    cdef int64_t task
+    if job.threads == 1 or job.window > 0:
+        for task in range(first, last):
+            run_task(job, like, thread, kind, task)
+        return
+    open_phase(job, kind, first, last)
+    end_phase(job, like, thread, kind, last - first)
+
+
+cdef void help(const Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Do tasks of whatever phase is open until the leader closes the team.
+
+    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
+    """
+    cdef int64_t task, spins = 0, seen = 0, ticket = fastnn_load(ticket_of(job, thread))
+    while ticket != CLOSED:
+        task = -1 if ticket == seen else claim(job, thread)
+        if task >= 0:
+            run_task(job, like, thread, word(job, KIND)[0], task)
+            finish_task(job)
+            spins = 0
+        else:
+            if not has_tasks(ticket):
+                seen = ticket
+            spins = wait(spins)
+        ticket = fastnn_load(ticket_of(job, thread))

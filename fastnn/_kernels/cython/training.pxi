@@ -1,13 +1,5 @@
 # The drivers: a leading thread walks through the steps and opens phases, every thread takes tasks from them.
 
-# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
-# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
-# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
-# products, the next block's samples, rows of the block's updates.
-cdef enum:
-    PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, APPLY
-
-
 cdef inline real *tile_memory(const Job *job, const real *like, int64_t thread) noexcept nogil:
     """Return the pointer to a thread's tile."""
     return reals(like, job.tiles) + thread * job.tile_size
@@ -87,55 +79,14 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
+    elif kind == FORWARD:
+        project_units(job, like, thread, task)
+    elif kind == BACKWARD:
+        sum_deltas(job, like, thread, task)
     elif kind == APPLY:
         add_updates(job, like, task)
     else:
         predict_rows(job, like, thread, task)
-
-
-cdef void end_phase(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t tasks) noexcept nogil:
-    """Do what tasks are left of the open phase, and wait for those under way."""
-    cdef int64_t task = claim(job, thread)
-    while task >= 0:
-        run_task(job, like, thread, kind, task)
-        finish_task(job)
-        task = claim(job, thread)
-    wait_for_phase(job, tasks)
-
-
-cdef void run_phase(
-    const Job *job, const real *like, int64_t thread, int64_t kind, int64_t first, int64_t last
-) noexcept nogil:
-    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
-
-    If the others copy samples together, it is alone with the steps.
-    """
-    cdef int64_t task
-    if job.threads == 1 or job.window > 0:
-        for task in range(first, last):
-            run_task(job, like, thread, kind, task)
-        return
-    open_phase(job, kind, first, last)
-    end_phase(job, like, thread, kind, last - first)
-
-
-cdef void help(const Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Do tasks of whatever phase is open until the leader closes the team.
-
-    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
-    """
-    cdef int64_t task, spins = 0, seen = 0, ticket = fastnn_load(ticket_of(job, thread))
-    while ticket != CLOSED:
-        task = -1 if ticket == seen else claim(job, thread)
-        if task >= 0:
-            run_task(job, like, thread, word(job, KIND)[0], task)
-            finish_task(job)
-            spins = 0
-        else:
-            if not has_tasks(ticket):
-                seen = ticket
-            spins = wait(spins)
-        ticket = fastnn_load(ticket_of(job, thread))
 
 
 cdef inline int64_t steps_of(const Job *job) noexcept nogil:
@@ -190,15 +141,15 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexc
 
 
 cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Take one step for each sample of a block, while another thread prepares the next block."""
+    """Take one step for each sample of a block, while another thread prepares the next block, if it is not needed."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
-    if job.threads > 1:
+    if job.threads > 1 and job.divided == 0:
         open_phase(job, PREPARE, 0, 1)
-        job.scale = walk(job, like)
+        walk(job, like, thread)
         end_phase(job, like, thread, PREPARE, 1)
     else:
-        job.scale = walk(job, like)
+        walk(job, like, thread)
         prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, 0, job.blocks)

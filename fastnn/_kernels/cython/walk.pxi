@@ -4,9 +4,9 @@
 # other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
 # kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h.
 
-cdef inline real *scratch(const Job *job, const real *like) noexcept nogil:
-    """Return the pointer to the walk's own vector: a sample's corrections, or its scaled delta."""
-    return reals(like, job.scratch)
+cdef inline real *scratch(const Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Return the pointer to a thread's own vector: a sample's corrections, or its scaled delta."""
+    return reals(like, job.scratch) + thread * job.scratch_size
 
 
 cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity) noexcept nogil:
@@ -19,15 +19,20 @@ cdef inline real *block_gram(const Job *job, const real *like, int64_t parity) n
     return reals(like, job.gram) + parity * job.tile_rows * job.tile_rows
 
 
+cdef inline real *second_deltas(const Job *job, const real *like) noexcept nogil:
+    """Return the pointer to the second part of the sums that become a sample's deltas."""
+    return reals(like, job.partials) + job.partials_size
+
+
 cdef void correct(
-    const Job *job, const real *like, int64_t t, real *products, const real *D, int64_t width, real *z
+    const Job *job, const real *like, int64_t t, real *products, const real *D, int64_t width, int64_t n, real *z
 ) noexcept nogil:
-    """Add -sum_{u < t} c_u products_u D_u to z; the products are used up."""
+    """Add -sum_{u < t} c_u products_u D_u to the n numbers z; the products are used up."""
     cdef int64_t u
     cdef double *rates = numbers(job.block_rates)
     for u in range(t):
         products[u] *= <real>-rates[u]
-    multiply(1, width, t, products, 0, 1, D, width, z, width, FASTNN_ADD, z)
+    add_rows(t, n, D, width, products, z)
 
 
 cdef inline fastnn_layer layer_of(const Job *job, int64_t layer, double scale) noexcept nogil:
@@ -39,14 +44,17 @@ cdef inline fastnn_layer layer_of(const Job *job, int64_t layer, double scale) n
     return units
 
 
-cdef inline void finish_outputs(const Job *job, int64_t layer, real *z, double scale) noexcept nogil:
-    """Turn a W / s into a layer's outputs."""
+cdef inline void finish_outputs(
+    const Job *job, int64_t layer, real *z, double scale, int64_t begin, int64_t end
+) noexcept nogil:
+    """Turn a W / s into outputs begin .. end of a layer."""
     cdef fastnn_layer units = layer_of(job, layer, scale)
-    cdef real *b = reals(z, field(job, layer, BIAS))
+    cdef real *b = reals(z, field(job, layer, BIAS)) + begin
+    units.n, units.width = units.n - begin, end - begin
     if real is float:
-        F32.finish_outputs(&units, b, z)
+        F32.finish_outputs(&units, b, z + begin)
     else:
-        F64.finish_outputs(&units, b, z)
+        F64.finish_outputs(&units, b, z + begin)
 
 
 cdef inline void update_and_project(
@@ -63,16 +71,25 @@ cdef inline void update_and_project(
         F64.update_and_project(&units, n, before, x, delta, -c, W, b, z)
 
 
+cdef void run_layer(
+    Job *job, const real *like, int64_t thread, int64_t kind, int64_t layer, int64_t t
+) noexcept nogil:
+    """Take sample t through a deeper layer whose updates are deferred: all threads do, if it is divided."""
+    job.layer, job.sample = layer, t
+    if field(job, layer, SPLIT) == 0:
+        run_task(job, like, thread, kind, 0)
+    else:
+        run_phase(job, like, thread, kind, 0, parts_of(job, layer) * groups_of(job, layer))
+
+
 cdef void walk_forward(
-    const Job *job, const real *like, int64_t t, const real *before, const real *x, double c, double scale
+    Job *job, const real *like, int64_t thread, int64_t t, const real *before, const real *x, double c, double scale
 ) noexcept nogil:
     """Take sample t of the block through the network as far as Z_L."""
     cdef int64_t layer, width, width_in
     cdef real *memory = reals(like, job.tiles)
-    cdef real *products = scratch(job, like)
     cdef real *z
     cdef real *D
-    cdef real *A
     cdef real *a
     cdef real *V
     for layer in range(job.layers - one_output(job)):
@@ -84,16 +101,15 @@ cdef void walk_forward(
                 continue
             if field(job, 0, SPLIT) != 0:
                 add_multiple(width, 1, second_part(job, like, 0, t), z)
-            correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, z)
+            correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, width, z)
+        elif field(job, layer, DEFERRED):
+            run_layer(job, like, thread, FORWARD, layer, t)
+            continue
         else:
             width_in = field(job, layer, WIDTH_IN)
-            A = layer_memory(job, memory, layer - 1, OUTPUTS, 0)
-            a, V = A + t * width_in, reals(like, field(job, layer, TRANSPOSED))
+            a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
             dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
-            if field(job, layer, DEFERRED):
-                dots(t, width_in, A, width_in, a, products)
-                correct(job, like, t, products, D, width, z)
-        finish_outputs(job, layer, z, scale)
+        finish_outputs(job, layer, z, scale, 0, width)
 
 
 cdef inline bint one_output(const Job *job) noexcept nogil:
@@ -150,35 +166,35 @@ cdef inline void multiply_and_update(
         F64.multiply_and_update(&units, n_out, a, delta, -c, V, below)
 
 
-cdef void walk_backward(const Job *job, const real *like, int64_t t, double scale, double c) noexcept nogil:
-    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
-    cdef int64_t j, layer, width, width_in
+cdef void finish_deltas(const Job *job, const real *like, int64_t layer, int64_t t, double scale) noexcept nogil:
+    """Turn delta V / s, a sum of two parts if the layer is divided, into the deltas of the layer below."""
+    cdef int64_t j, width_in = field(job, layer, WIDTH_IN), activation = field(job, layer - 1, ACTIVATION)
     cdef real s = <real>scale
     cdef real *memory = reals(like, job.tiles)
-    cdef real *products = scratch(job, like)
-    cdef real *A
-    cdef real *D
+    cdef real *a = layer_memory(job, memory, layer - 1, OUTPUTS, t)
+    cdef real *below = layer_memory(job, memory, layer - 1, DELTAS, t)
+    if field(job, layer, SPLIT) != 0:
+        add_multiple(width_in, 1, second_deltas(job, like), below)
+    for j in range(width_in):
+        below[j] *= s
+    multiply_by_derivative(activation, numbers(job.slopes)[layer - 1], a, below, width_in)
+
+
+cdef void walk_backward(
+    Job *job, const real *like, int64_t thread, int64_t t, double scale, double c
+) noexcept nogil:
+    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
+    cdef int64_t layer
+    cdef real *memory = reals(like, job.tiles)
     cdef real *a
     cdef real *delta
-    cdef real *below
-    cdef real *V
     for layer in range(job.layers - 1 - one_output(job), 0, -1):
-        width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, 0), layer_memory(job, memory, layer, DELTAS, 0)
-        a, delta = A + t * width_in, D + t * width
-        below = layer_memory(job, memory, layer - 1, DELTAS, t)
-        if not field(job, layer, DEFERRED):
-            multiply_and_update(job, layer, a, delta, below, scale, c)
+        if field(job, layer, DEFERRED):
+            run_layer(job, like, thread, BACKWARD, layer, t)
+            finish_deltas(job, like, layer, t, scale)
             continue
-        V = reals(like, field(job, layer, TRANSPOSED))
-        multiply(
-            1, width_in, field(job, layer, N_OUT), delta, 0, 1, V, width_in, below, width_in, FASTNN_STORE, below
-        )
-        dots(t, width, D, width, delta, products)
-        correct(job, like, t, products, A, width_in, below)
-        for j in range(width_in):
-            below[j] *= s
-        multiply_by_derivative(field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1], a, below, width_in)
+        a, delta = layer_memory(job, memory, layer - 1, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, t)
+        multiply_and_update(job, layer, a, delta, layer_memory(job, memory, layer - 1, DELTAS, t), scale, c)
 
 
 cdef void update_biases(const Job *job, const real *like, int64_t t, double rate) noexcept nogil:
@@ -198,8 +214,8 @@ cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept n
     return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
 
 
-cdef double walk(const Job *job, const real *like) noexcept nogil:
-    """Go through the block's samples in order; return the factor that the penalty has shrunk the weights by."""
+cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
     cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
     cdef bint at_once = not field(job, 0, DEFERRED)
     cdef double rate, shrunk, scale = 1.0, c = 0.0
@@ -209,6 +225,7 @@ cdef double walk(const Job *job, const real *like) noexcept nogil:
     cdef real *W
     cdef real *change
     cdef real *delta
+    job.scale = scale
     if one_output(job):
         load_targets(job, memory + job.compact + job.tile_rows, job.tile_start, job.tile_count)
     for t in range(job.tile_count):
@@ -216,23 +233,23 @@ cdef double walk(const Job *job, const real *like) noexcept nogil:
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        walk_forward(job, like, t, before, x, c, scale)
+        walk_forward(job, like, thread, t, before, x, c, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
         if one_output(job):
             step_one_output(job, like, t, rate, scale, c)
         else:
             output_deltas(job, memory, t, 1, step, numbers(job.losses) + step)
-        walk_backward(job, like, t, scale, c)
+        walk_backward(job, like, thread, t, scale, c)
         update_biases(job, like, t, rate)
         numbers(job.block_rates)[t] = c
-        scale, before = shrunk, x
+        job.scale = scale = shrunk
+        before = x
     if one_output(job):
         one_output_losses(job, like)
     if at_once:
-        change, delta = scratch(job, like), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        change, delta = scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
         W = reals(like, field(job, 0, PACKED))
         for j in range(width):
             change[j] = <real>-c * delta[j]
         multiply(field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, FASTNN_ADD, W)
-    return scale

@@ -1,4 +1,4 @@
-"""Dot products of the rows of a matrix with one vector: what a single sample needs of transposed weights."""
+"""A matrix and one vector, what a single sample needs of transposed weights: dots with its rows, and their sum."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from fastnn._kernels.numba.simd import (
     add_lanes,
     advance,
     element_size,
+    fill,
     fma,
     function,
+    lanes,
+    load,
+    multiply_add,
     require_pointer,
+    store,
     type_name,
     vector_type,
 )
@@ -105,3 +110,34 @@ def dots(rows, n, M, m_row, v, out):
         while rows - r >= count:
             some_dots(count, n, advance(M, r * m_row), m_row, v, advance(out, r))
             r += count
+
+
+@kernel
+def add_eight_rows(n, M, m_row, v, out):
+    """Add eight rows of M, each times a number of v."""
+    M1, M2, M3 = advance(M, m_row), advance(M, 2 * m_row), advance(M, 3 * m_row)
+    M4, M5, M6, M7 = advance(M, 4 * m_row), advance(M1, 4 * m_row), advance(M2, 4 * m_row), advance(M3, 4 * m_row)
+    f0, f1, f2, f3 = fill(v[0]), fill(v[1]), fill(v[2]), fill(v[3])
+    f4, f5, f6, f7 = fill(v[4]), fill(v[5]), fill(v[6]), fill(v[7])
+    for j in range(0, n, lanes(M)):
+        total = multiply_add(f1, load(M1, j), multiply_add(f0, load(M, j), load(out, j)))
+        total = multiply_add(f3, load(M3, j), multiply_add(f2, load(M2, j), total))
+        total = multiply_add(f5, load(M5, j), multiply_add(f4, load(M4, j), total))
+        store(out, j, multiply_add(f7, load(M7, j), multiply_add(f6, load(M6, j), total)))
+
+
+@kernel
+def add_rows(rows, n, M, m_row, v, out):
+    """Compute out[j] += sum_r v[r] M[r m_row + j] for r < rows, j < n; n is a multiple of the vector's lanes.
+
+    The last rows come first: they are what `dots` has left in a cache that does not hold them all.
+    """
+    r = rows
+    while r >= 8:
+        r -= 8
+        add_eight_rows(n, advance(M, r * m_row), m_row, advance(v, r), out)
+    while r > 0:
+        r -= 1
+        row, factor = advance(M, r * m_row), fill(v[r])
+        for j in range(0, n, lanes(M)):
+            store(out, j, multiply_add(factor, load(row, j), load(out, j)))

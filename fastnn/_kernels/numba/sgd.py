@@ -66,7 +66,7 @@ def project_part(job, like, task):
     """Compute X W of the block for a part of the inputs and a group of its samples."""
     groups, width, stride = groups_of(job, START), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
     part, group = task // groups, task % groups
-    begin, end = part_of(job, START, part)
+    begin, end = part_of(job, START, N_IN, part)
     t = group * job.tile_count // groups
     rows = (group + 1) * job.tile_count // groups - t
     Z = layer_memory(job, reals(like, job.tiles), START, OUTPUTS, t) if part == 0 else second_part(job, like, START, t)

@@ -61,10 +61,10 @@ def groups_of(job, layer):
 
 
 @kernel
-def part_of(job, layer, part):
-    """Return the first input of a part and the one after its last."""
-    split, n_in = field(job, layer, SPLIT), field(job, layer, N_IN)
-    return (0, split) if part == 0 and split > 0 else (split, n_in)
+def part_of(job, layer, side, part):
+    """Return the first unit of a part of one side of a layer, N_IN or N_OUT, and the one after its last."""
+    split, n = field(job, layer, SPLIT), field(job, layer, side)
+    return (0, split) if part == 0 and split > 0 else (split, n)
 
 
 @kernel
@@ -114,7 +114,7 @@ def multiply_part(job, like, task):
     part, group = task // groups, task % groups
     row = group * job.tile_count // groups
     rows = (group + 1) * job.tile_count // groups - row
-    begin, end = part_of(job, layer, part)
+    begin, end = part_of(job, layer, N_IN, part)
     if layer == 0:
         A, stride = inputs_of_part(job, like, begin, row)
         gather(job, like, A, stride, job.tile_start + row, rows, begin, end)

@@ -12,6 +12,8 @@ is one word, end << 32 | next task: whoever increments it has a task of the phas
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn._kernels.numba.atomics import (
     atomic_add,
     atomic_load,
@@ -21,8 +23,16 @@ from fastnn._kernels.numba.atomics import (
     rest,
 )
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.memory import integers
+from fastnn._kernels.numba.memory import call, integers
 from fastnn._kernels.numba.simd import advance
+
+# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
+# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
+# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
+# products, the next block's samples, a part of a deeper layer's units forward and back, rows of the block's updates.
+PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, FORWARD, BACKWARD, APPLY = map(
+    np.int64, range(12)
+)
 
 ARRIVED, DONE, KIND, TICKETS = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
 CLOSED = -1  # the tickets' value once the leader has finished
@@ -119,3 +129,55 @@ def close(job):
     """Let the other threads go."""
     for thread in range(job.threads):
         atomic_store(ticket_of(job, thread), CLOSED)
+
+
+@kernel
+def run_task(job, like, thread, kind, task):
+    """Call `run_task_at`."""
+    call(job.run_task, (job, like, thread, kind, task))
+
+
+@kernel
+def end_phase(job, like, thread, kind, tasks):
+    """Do what tasks are left of the open phase, and wait for those under way."""
+    task = claim(job, thread)
+    while task >= 0:
+        run_task(job, like, thread, kind, task)
+        finish_task(job)
+        task = claim(job, thread)
+    wait_for_phase(job, tasks)
+
+
+@kernel
+def run_phase(job, like, thread, kind, first, last):
+    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
+
+    If the others copy samples together, it is alone with the steps.
+    """
+    if job.threads == 1 or job.window > 0:
+        for task in range(first, last):
+            run_task(job, like, thread, kind, task)
+        return
+    open_phase(job, kind, first, last)
+    end_phase(job, like, thread, kind, last - first)
+
+
+@kernel
+def help(job, like, thread):
+    """Do tasks of whatever phase is open until the leader closes the team.
+
+    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
+    """
+    spins, seen = 0, 0
+    ticket = atomic_load(ticket_of(job, thread))
+    while ticket != CLOSED:
+        task = -1 if ticket == seen else claim(job, thread)
+        if task >= 0:
+            run_task(job, like, thread, integers(job.team)[KIND], task)
+            finish_task(job)
+            spins = 0
+        else:
+            if not has_tasks(ticket):
+                seen = ticket
+            spins = wait(spins)
+        ticket = atomic_load(ticket_of(job, thread))

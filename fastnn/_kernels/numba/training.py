@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 from numba import prange
 from numba.core import types
 from numba.np.numpy_support import from_dtype
 
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba import primitives
-from fastnn._kernels.numba.atomics import atomic_load
 from fastnn._kernels.numba.cache import entry_point, kernel
+from fastnn._kernels.numba.deferred import project_units, sum_deltas
 from fastnn._kernels.numba.layers import (
     add_gradient,
     backward,
@@ -43,28 +42,29 @@ from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, pa
 from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.staging import enter_window, stage
 from fastnn._kernels.numba.team import (
-    CLOSED,
-    KIND,
+    APPLY,
+    BACKWARD,
+    BLOCK,
+    CHUNK,
+    FORWARD,
+    PREDICT,
+    PREPARE,
+    PRODUCT,
+    PROJECT,
+    REDUCE,
+    ROWS,
+    STAGE,
     arrive,
-    claim,
     close,
-    finish_task,
-    has_tasks,
+    end_phase,
+    help,
     open_phase,
-    ticket_of,
-    wait,
-    wait_for_phase,
+    run_phase,
 )
 from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
 from fastnn._kernels.numba.walk import walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
-
-# The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
-# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
-# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
-# products, the next block's samples, rows of the block's updates.
-PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, APPLY = map(np.int64, range(10))
 
 
 @kernel
@@ -150,62 +150,14 @@ def run_task_at(address, like, thread, kind, task):
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
+    elif kind == FORWARD:
+        project_units(job, like, thread, task)
+    elif kind == BACKWARD:
+        sum_deltas(job, like, thread, task)
     elif kind == APPLY:
         add_updates(job, like, task)
     else:
         predict_rows(job, like, thread, task)
-
-
-@kernel
-def run_task(job, like, thread, kind, task):
-    """Call `run_task_at`."""
-    call(job.run_task, (job, like, thread, kind, task))
-
-
-@kernel
-def end_phase(job, like, thread, kind, tasks):
-    """Do what tasks are left of the open phase, and wait for those under way."""
-    task = claim(job, thread)
-    while task >= 0:
-        run_task(job, like, thread, kind, task)
-        finish_task(job)
-        task = claim(job, thread)
-    wait_for_phase(job, tasks)
-
-
-@kernel
-def run_phase(job, like, thread, kind, first, last):
-    """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
-
-    If the others copy samples together, it is alone with the steps.
-    """
-    if job.threads == 1 or job.window > 0:
-        for task in range(first, last):
-            run_task(job, like, thread, kind, task)
-        return
-    open_phase(job, kind, first, last)
-    end_phase(job, like, thread, kind, last - first)
-
-
-@kernel
-def help(job, like, thread):
-    """Do tasks of whatever phase is open until the leader closes the team.
-
-    A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
-    """
-    spins, seen = 0, 0
-    ticket = atomic_load(ticket_of(job, thread))
-    while ticket != CLOSED:
-        task = -1 if ticket == seen else claim(job, thread)
-        if task >= 0:
-            run_task(job, like, thread, integers(job.team)[KIND], task)
-            finish_task(job)
-            spins = 0
-        else:
-            if not has_tasks(ticket):
-                seen = ticket
-            spins = wait(spins)
-        ticket = atomic_load(ticket_of(job, thread))
 
 
 @kernel
@@ -262,15 +214,15 @@ def chunked_step(job, like, thread):
 
 @kernel
 def sample_block(job, like, thread):
-    """Take one step for each sample of a block, while another thread prepares the next block."""
+    """Take one step for each sample of a block, while another thread prepares the next block, if it is not needed."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, START, parts_of(job, START) * groups_of(job, START))
-    if job.threads > 1:
+    if job.threads > 1 and job.divided == 0:
         open_phase(job, PREPARE, START, ONE)
-        job.scale = walk(job, like)
+        walk(job, like, thread)
         end_phase(job, like, thread, PREPARE, ONE)
     else:
-        job.scale = walk(job, like)
+        walk(job, like, thread)
         prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, START, job.blocks)

@@ -33,17 +33,18 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.shared import second_part
+from fastnn._kernels.numba.multiply import ADD
+from fastnn._kernels.numba.shared import groups_of, parts_of, second_part
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
+from fastnn._kernels.numba.team import BACKWARD, FORWARD, run_phase, run_task
 
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
 
 
 @kernel
-def scratch(job, like):
-    """Return the pointer to the walk's own vector: a sample's corrections, or its scaled delta."""
-    return reals(like, job.scratch)
+def scratch(job, like, thread):
+    """Return the pointer to a thread's own vector: a sample's corrections, or its scaled delta."""
+    return advance(reals(like, job.scratch), thread * job.scratch_size)
 
 
 @kernel
@@ -59,12 +60,18 @@ def block_gram(job, like, parity):
 
 
 @kernel
-def correct(job, like, t, products, D, width, z):
-    """Add -sum_{u < t} c_u products_u D_u to z; the products are used up."""
+def second_deltas(job, like):
+    """Return the pointer to the second part of the sums that become a sample's deltas."""
+    return advance(reals(like, job.partials), job.partials_size)
+
+
+@kernel
+def correct(job, like, t, products, D, width, n, z):
+    """Add -sum_{u < t} c_u products_u D_u to the n numbers z; the products are used up."""
     rates = numbers(job.block_rates)
     for u in range(t):
         products[u] *= real(like, -rates[u])
-    call(job.multiply, (1, width, t, products, 0, 1, D, width, z, width, ADD, z))
+    call(job.add_rows, (t, n, D, width, products, z))
 
 
 @kernel
@@ -86,9 +93,9 @@ def outputs_of(job, like, layer, j, z, scale):
 
 
 @kernel
-def finish_outputs(job, like, layer, z, scale):
-    """Turn a W / s into a layer's outputs."""
-    for j in range(0, field(job, layer, WIDTH_OUT), lanes(like)):
+def finish_outputs(job, like, layer, z, scale, begin, end):
+    """Turn a W / s into outputs begin .. end of a layer."""
+    for j in range(begin, end, lanes(like)):
         store(z, j, outputs_of(job, like, layer, j, load(z, j), scale))
 
 
@@ -171,11 +178,21 @@ def update_and_project(job, like, before, x, delta, c, z, scale):
     while width - j >= lanes(like):
         project_columns(1, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
         j += lanes(like)
-    finish_outputs(job, like, 0, z, scale)
+    finish_outputs(job, like, 0, z, scale, START, width)
 
 
 @kernel
-def walk_forward(job, like, t, before, x, c, scale):
+def run_layer(job, like, thread, kind, layer, t):
+    """Take sample t through a deeper layer whose updates are deferred: all threads do, if it is divided."""
+    job.layer, job.sample = layer, t
+    if field(job, layer, SPLIT) == 0:
+        run_task(job, like, thread, kind, START)
+    else:
+        run_phase(job, like, thread, kind, START, parts_of(job, layer) * groups_of(job, layer))
+
+
+@kernel
+def walk_forward(job, like, thread, t, before, x, c, scale):
     """Take sample t of the block through the network as far as Z_L."""
     memory = reals(like, job.tiles)
     for layer in range(job.layers - one_output(job)):
@@ -190,17 +207,15 @@ def walk_forward(job, like, t, before, x, c, scale):
                 second = second_part(job, like, START, t)
                 for j in range(0, width, lanes(like)):
                     store(z, j, add(load(z, j), load(second, j)))
-            correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, z)
+            correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, width, z)
+        elif field(job, layer, DEFERRED):
+            run_layer(job, like, thread, FORWARD, layer, t)
+            continue
         else:
             width_in = field(job, layer, WIDTH_IN)
-            A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
-            a, V = advance(A, t * width_in), reals(like, field(job, layer, TRANSPOSED))
+            a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
             dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
-            if field(job, layer, DEFERRED):
-                products = scratch(job, like)
-                call(job.dots, (t, width_in, A, width_in, a, products))
-                correct(job, like, t, products, D, width, z)
-        finish_outputs(job, like, layer, z, scale)
+        finish_outputs(job, like, layer, z, scale, START, width)
 
 
 @kernel
@@ -275,25 +290,30 @@ def multiply_and_update(job, like, layer, a, delta, below, scale, c):
 
 
 @kernel
-def walk_backward(job, like, t, scale, c):
+def finish_deltas(job, like, layer, t, scale):
+    """Turn delta V / s, a sum of two parts if the layer is divided, into the deltas of the layer below."""
+    memory = reals(like, job.tiles)
+    activation, slope = field(job, layer - 1, ACTIVATION), slope_of(job, like, layer - 1)
+    a, below = layer_memory(job, memory, layer - 1, OUTPUTS, t), layer_memory(job, memory, layer - 1, DELTAS, t)
+    second, divided = second_deltas(job, like), field(job, layer, SPLIT) != 0
+    s, zero = fill(real(like, scale)), fill(real(like, 0.0))
+    for j in range(0, field(job, layer, WIDTH_IN), lanes(like)):
+        total = add(load(below, j), load(second, j)) if divided else load(below, j)
+        store(below, j, times_derivative(activation, load(a, j), multiply_add(s, total, zero), slope))
+
+
+@kernel
+def walk_backward(job, like, thread, t, scale, c):
     """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
     memory = reals(like, job.tiles)
     for layer in range(job.layers - 1 - one_output(job), 0, -1):
-        width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-        A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
-        a, delta = advance(A, t * width_in), advance(D, t * width)
-        below = layer_memory(job, memory, layer - 1, DELTAS, t)
-        if not field(job, layer, DEFERRED):
-            multiply_and_update(job, like, layer, a, delta, below, scale, c)
+        if field(job, layer, DEFERRED):
+            run_layer(job, like, thread, BACKWARD, layer, t)
+            finish_deltas(job, like, layer, t, scale)
             continue
-        V, n_out, products = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT), scratch(job, like)
-        call(job.multiply, (1, width_in, n_out, delta, 0, 1, V, width_in, below, width_in, ASSIGN, below))
-        call(job.dots, (t, width, D, width, delta, products))
-        correct(job, like, t, products, A, width_in, below)
-        activation, slope = field(job, layer - 1, ACTIVATION), slope_of(job, like, layer - 1)
-        s, zero = fill(real(like, scale)), fill(real(like, 0.0))
-        for j in range(0, width_in, lanes(like)):
-            store(below, j, times_derivative(activation, load(a, j), multiply_add(s, load(below, j), zero), slope))
+        a, delta = layer_memory(job, memory, layer - 1, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, t)
+        below = layer_memory(job, memory, layer - 1, DELTAS, t)
+        multiply_and_update(job, like, layer, a, delta, below, scale, c)
 
 
 @kernel
@@ -315,10 +335,11 @@ def row_of(job, like, t):
 
 
 @kernel
-def walk(job, like):
-    """Go through the block's samples in order; return the factor that the penalty has shrunk the weights by."""
+def walk(job, like, thread):
+    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
     memory, at_once = reals(like, job.tiles), not field(job, 0, DEFERRED)
     scale, c, before = 1.0, 0.0, row_of(job, like, START)
+    job.scale = scale
     if one_output(job):
         load_targets(job, advance(memory, job.compact + job.tile_rows), job.tile_start, job.tile_count)
     for t in range(job.tile_count):
@@ -326,23 +347,23 @@ def walk(job, like):
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        walk_forward(job, like, t, before, x, c, scale)
+        walk_forward(job, like, thread, t, before, x, c, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
         if one_output(job):
             step_one_output(job, like, t, rate, scale, c)
         else:
             output_deltas(job, memory, t, ONE, step, advance(numbers(job.losses), step))
-        walk_backward(job, like, t, scale, c)
+        walk_backward(job, like, thread, t, scale, c)
         update_biases(job, like, t, rate)
         numbers(job.block_rates)[t] = c
-        scale, before = shrunk, x
+        job.scale = scale = shrunk
+        before = x
     if one_output(job):
         one_output_losses(job, like)
     if at_once:
         width, W = field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
-        change, delta = scratch(job, like), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        change, delta = scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
         for j in range(width):
             change[j] = real(like, -c) * delta[j]
         call(job.multiply, (field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, ADD, W))
-    return scale
