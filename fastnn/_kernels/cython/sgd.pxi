@@ -10,25 +10,25 @@
 # steps of one-at-a-time descent, in other order of additions. A small layer takes its update at once instead (U_t =
 # W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in walk.pxi.
 
-cdef void prepare(const Job *job, const real *like) noexcept nogil:
-    """Gather the next block's rows, and compute the product of each with those before it.
+cdef void prepare_sample(const Job *job, const real *like, int64_t t) noexcept nogil:
+    """Gather a row of the next block, and compute its products with those before it."""
+    cdef int64_t width = field(job, 0, WIDTH_IN), ahead = job.next_start + job.next_count + t
+    cdef real *X = block_inputs(job, like, 1 - job.parity)
+    cdef real *G = block_gram(job, like, 1 - job.parity)
+    cdef real *x = X + t * width
+    cdef real *row = reals(like, job.X) + sample_at(job, job.next_start + t) * job.n_inputs
+    memcpy(x, row, job.n_inputs * sizeof(real))
+    if ahead < job.samples:
+        prefetch_sample(job, like, sample_at(job, ahead))
+    dots(t, width, X, width, x, G + t * job.tile_rows)
 
-    A first layer that is not deferred takes its rows where they are.
-    """
-    cdef int64_t t, ahead, parity = 1 - job.parity, width = field(job, 0, WIDTH_IN)
-    cdef real *X = block_inputs(job, like, parity)
-    cdef real *G = block_gram(job, like, parity)
-    cdef real *source = reals(like, job.X)
-    cdef real *x
-    if not field(job, 0, DEFERRED):
-        return
-    for t in range(job.next_count):
-        x = X + t * width
-        memcpy(x, source + sample_at(job, job.next_start + t) * job.n_inputs, job.n_inputs * sizeof(real))
-        ahead = job.next_start + job.next_count + t
-        if ahead < job.samples:
-            prefetch_sample(job, like, sample_at(job, ahead))
-        dots(t, width, X, width, x, G + t * job.tile_rows)
+
+cdef void prepare(const Job *job, const real *like) noexcept nogil:
+    """Prepare the next block's samples; a first layer that is not deferred takes its rows where they are."""
+    cdef int64_t t
+    if field(job, 0, DEFERRED):
+        for t in range(job.next_count):
+            prepare_sample(job, like, t)
 
 
 cdef void project_part(const Job *job, const real *like, int64_t task) noexcept nogil:

@@ -79,6 +79,8 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
+    elif kind == PREPARE_SAMPLE:
+        prepare_sample(job, like, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
     elif kind == BACKWARD:
@@ -150,7 +152,8 @@ cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogi
         end_phase(job, like, thread, PREPARE, 1)
     else:
         walk(job, like, thread)
-        prepare(job, like)
+        if not prepares_along(job):
+            prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, 0, job.blocks)
 

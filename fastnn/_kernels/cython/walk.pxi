@@ -82,34 +82,38 @@ cdef void run_layer(
         run_phase(job, like, thread, kind, 0, parts_of(job, layer) * groups_of(job, layer))
 
 
-cdef void walk_forward(
-    Job *job, const real *like, int64_t thread, int64_t t, const real *before, const real *x, double c, double scale
+cdef void first_outputs(
+    const Job *job, const real *like, int64_t t, const real *before, const real *x, double c, double scale
 ) noexcept nogil:
-    """Take sample t of the block through the network as far as Z_L."""
-    cdef int64_t layer, width, width_in
+    """Compute the first layer's outputs for sample t of the block."""
+    cdef int64_t width = field(job, 0, WIDTH_OUT)
+    cdef real *memory = reals(like, job.tiles)
+    cdef real *z = layer_memory(job, memory, 0, OUTPUTS, t)
+    cdef real *D = layer_memory(job, memory, 0, DELTAS, 0)
+    if not field(job, 0, DEFERRED):
+        update_and_project(job, before, x, D + max(t - 1, 0) * width, c, z, scale)
+        return
+    if field(job, 0, SPLIT) != 0:
+        add_multiple(width, 1, second_part(job, like, 0, t), z)
+    correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, width, z)
+    finish_outputs(job, 0, z, scale, 0, width)
+
+
+cdef void walk_forward(Job *job, const real *like, int64_t thread, int64_t t, double scale) noexcept nogil:
+    """Take sample t from the first layer's outputs as far as Z_L."""
+    cdef int64_t layer, width_in
     cdef real *memory = reals(like, job.tiles)
     cdef real *z
-    cdef real *D
     cdef real *a
     cdef real *V
-    for layer in range(job.layers - one_output(job)):
-        width = field(job, layer, WIDTH_OUT)
-        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, 0)
-        if layer == 0:
-            if not field(job, 0, DEFERRED):
-                update_and_project(job, before, x, D + max(t - 1, 0) * width, c, z, scale)
-                continue
-            if field(job, 0, SPLIT) != 0:
-                add_multiple(width, 1, second_part(job, like, 0, t), z)
-            correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, width, z)
-        elif field(job, layer, DEFERRED):
+    for layer in range(1, job.layers - one_output(job)):
+        if field(job, layer, DEFERRED):
             run_layer(job, like, thread, FORWARD, layer, t)
             continue
-        else:
-            width_in = field(job, layer, WIDTH_IN)
-            a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
-            dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
-        finish_outputs(job, layer, z, scale, 0, width)
+        width_in, z = field(job, layer, WIDTH_IN), layer_memory(job, memory, layer, OUTPUTS, t)
+        a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
+        dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
+        finish_outputs(job, layer, z, scale, 0, field(job, layer, WIDTH_OUT))
 
 
 cdef inline bint one_output(const Job *job) noexcept nogil:
@@ -214,10 +218,15 @@ cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept n
     return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
 
 
+cdef inline bint prepares_along(const Job *job) noexcept nogil:
+    """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
+    return job.threads > 1 and job.divided > 0 and field(job, 0, DEFERRED) != 0
+
+
 cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
     cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
-    cdef bint at_once = not field(job, 0, DEFERRED)
+    cdef bint at_once = not field(job, 0, DEFERRED), along = prepares_along(job)
     cdef double rate, shrunk, scale = 1.0, c = 0.0
     cdef real *memory = reals(like, job.tiles)
     cdef real *before = row_of(job, like, 0)
@@ -233,7 +242,12 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        walk_forward(job, like, thread, t, before, x, c, scale)
+        if along and t < job.next_count:
+            open_phase(job, PREPARE_SAMPLE, t, t + 1)
+        first_outputs(job, like, t, before, x, c, scale)
+        if along and t < job.next_count:
+            end_phase(job, like, thread, PREPARE_SAMPLE, 1)
+        walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
         if one_output(job):

@@ -43,22 +43,24 @@ from fastnn._kernels.numba.walk import block_gram, block_inputs
 
 
 @kernel
-def prepare(job, like):
-    """Gather the next block's rows, and compute the product of each with those before it.
-
-    A first layer that is not deferred takes its rows where they are.
-    """
-    if not field(job, 0, DEFERRED):
-        return
+def prepare_sample(job, like, t):
+    """Gather a row of the next block, and compute its products with those before it."""
     parity, width = 1 - job.parity, field(job, 0, WIDTH_IN)
     X, G, source = block_inputs(job, like, parity), block_gram(job, like, parity), reals(like, job.X)
-    for t in range(job.next_count):
-        x, row = advance(X, t * width), advance(source, sample_at(job, job.next_start + t) * job.n_inputs)
-        copy(x, row, job.n_inputs)
-        ahead = job.next_start + job.next_count + t
-        if ahead < job.samples:
-            prefetch_sample(job, like, sample_at(job, ahead))
-        call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
+    x, row = advance(X, t * width), advance(source, sample_at(job, job.next_start + t) * job.n_inputs)
+    copy(x, row, job.n_inputs)
+    ahead = job.next_start + job.next_count + t
+    if ahead < job.samples:
+        prefetch_sample(job, like, sample_at(job, ahead))
+    call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
+
+
+@kernel
+def prepare(job, like):
+    """Prepare the next block's samples; a first layer that is not deferred takes its rows where they are."""
+    if field(job, 0, DEFERRED):
+        for t in range(job.next_count):
+            prepare_sample(job, like, t)
 
 
 @kernel

@@ -37,7 +37,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.sgd import add_updates, prepare, project_part, scale_deltas, store_weights
+from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, scale_deltas, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.staging import enter_window, stage
@@ -49,6 +49,7 @@ from fastnn._kernels.numba.team import (
     FORWARD,
     PREDICT,
     PREPARE,
+    PREPARE_SAMPLE,
     PRODUCT,
     PROJECT,
     REDUCE,
@@ -62,7 +63,7 @@ from fastnn._kernels.numba.team import (
     run_phase,
 )
 from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
-from fastnn._kernels.numba.walk import walk
+from fastnn._kernels.numba.walk import prepares_along, walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 
@@ -150,6 +151,8 @@ def run_task_at(address, like, thread, kind, task):
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
+    elif kind == PREPARE_SAMPLE:
+        prepare_sample(job, like, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
     elif kind == BACKWARD:
@@ -223,7 +226,8 @@ def sample_block(job, like, thread):
         end_phase(job, like, thread, PREPARE, ONE)
     else:
         walk(job, like, thread)
-        prepare(job, like)
+        if not prepares_along(job):
+            prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, START, job.blocks)
 

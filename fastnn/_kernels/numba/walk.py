@@ -36,7 +36,15 @@ from fastnn._kernels.numba.memory import (
 from fastnn._kernels.numba.multiply import ADD
 from fastnn._kernels.numba.shared import groups_of, parts_of, second_part
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
-from fastnn._kernels.numba.team import BACKWARD, FORWARD, run_phase, run_task
+from fastnn._kernels.numba.team import (
+    BACKWARD,
+    FORWARD,
+    PREPARE_SAMPLE,
+    end_phase,
+    open_phase,
+    run_phase,
+    run_task,
+)
 
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
 
@@ -192,30 +200,33 @@ def run_layer(job, like, thread, kind, layer, t):
 
 
 @kernel
-def walk_forward(job, like, thread, t, before, x, c, scale):
-    """Take sample t of the block through the network as far as Z_L."""
+def first_outputs(job, like, t, before, x, c, scale):
+    """Compute the first layer's outputs for sample t of the block."""
+    memory, width = reals(like, job.tiles), field(job, 0, WIDTH_OUT)
+    z, D = layer_memory(job, memory, START, OUTPUTS, t), layer_memory(job, memory, START, DELTAS, START)
+    if not field(job, 0, DEFERRED):
+        update_and_project(job, like, before, x, advance(D, max(t - 1, 0) * width), c, z, scale)
+        return
+    if field(job, 0, SPLIT) != 0:
+        second = second_part(job, like, START, t)
+        for j in range(0, width, lanes(like)):
+            store(z, j, add(load(z, j), load(second, j)))
+    correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, width, z)
+    finish_outputs(job, like, START, z, scale, START, width)
+
+
+@kernel
+def walk_forward(job, like, thread, t, scale):
+    """Take sample t from the first layer's outputs as far as Z_L."""
     memory = reals(like, job.tiles)
-    for layer in range(job.layers - one_output(job)):
-        width = field(job, layer, WIDTH_OUT)
-        z, D = layer_memory(job, memory, layer, OUTPUTS, t), layer_memory(job, memory, layer, DELTAS, START)
-        if layer == 0:
-            if not field(job, 0, DEFERRED):
-                delta = advance(D, max(t - 1, 0) * width)
-                update_and_project(job, like, before, x, delta, c, z, scale)
-                continue
-            if field(job, 0, SPLIT) != 0:
-                second = second_part(job, like, START, t)
-                for j in range(0, width, lanes(like)):
-                    store(z, j, add(load(z, j), load(second, j)))
-            correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, width, z)
-        elif field(job, layer, DEFERRED):
+    for layer in range(1, job.layers - one_output(job)):
+        if field(job, layer, DEFERRED):
             run_layer(job, like, thread, FORWARD, layer, t)
             continue
-        else:
-            width_in = field(job, layer, WIDTH_IN)
-            a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
-            dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
-        finish_outputs(job, like, layer, z, scale, START, width)
+        width_in, z = field(job, layer, WIDTH_IN), layer_memory(job, memory, layer, OUTPUTS, t)
+        a, V = layer_memory(job, memory, layer - 1, OUTPUTS, t), reals(like, field(job, layer, TRANSPOSED))
+        dots(field(job, layer, N_OUT), width_in, V, width_in, a, z)
+        finish_outputs(job, like, layer, z, scale, START, field(job, layer, WIDTH_OUT))
 
 
 @kernel
@@ -335,9 +346,15 @@ def row_of(job, like, t):
 
 
 @kernel
+def prepares_along(job):
+    """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
+    return job.threads > 1 and job.divided > 0 and field(job, 0, DEFERRED) != 0
+
+
+@kernel
 def walk(job, like, thread):
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
-    memory, at_once = reals(like, job.tiles), not field(job, 0, DEFERRED)
+    memory, at_once, along = reals(like, job.tiles), not field(job, 0, DEFERRED), prepares_along(job)
     scale, c, before = 1.0, 0.0, row_of(job, like, START)
     job.scale = scale
     if one_output(job):
@@ -347,7 +364,12 @@ def walk(job, like, thread):
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        walk_forward(job, like, thread, t, before, x, c, scale)
+        if along and t < job.next_count:
+            open_phase(job, PREPARE_SAMPLE, t, t + 1)
+        first_outputs(job, like, t, before, x, c, scale)
+        if along and t < job.next_count:
+            end_phase(job, like, thread, PREPARE_SAMPLE, ONE)
+        walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
         if one_output(job):
