@@ -289,7 +289,7 @@ def test_no_cliff_in_width(compiled, batch_size):
 
     def cost(width):
         sizes = (64, width, width, 10)
-        m = int(np.clip(2e8 / operations(sizes), 64 if batch_size == 1 else 2 * batch_size, 8000))
+        m = int(np.clip(2.5 * job.OPERATIONS_PER_CALL / operations(sizes), 2 * batch_size, 20000))  # for two threads
         return best_seconds(epoch_call(compiled, sizes, batch_size, m), 3) / m / operations(sizes)
 
     assert_no_cliff(f"{compiled.__name__}, batch {batch_size}, width", WIDTHS, cost)
