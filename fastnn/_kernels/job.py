@@ -386,10 +386,13 @@ class Job:
             split = int(n_in[layer]) // 2 // self._line(1) * self._line(1)  # whole cache lines
             self.table[layer, COLUMNS.index("split")] = split
             self.table[layer, COLUMNS.index("first_block")] = len(blocks)
-            # The layers that are not divided go between the halves of the last one that is: then half of the threads
-            # have the same half of its blocks, and so of its rows, as of its product.
-            between = others if layer == divided - 1 else []
-            blocks += [*_blocks_of(layer, 0, split), *between, *_blocks_of(layer, split, rows[layer])]
+            first, second = _blocks_of(layer, 0, split), _blocks_of(layer, split, rows[layer])
+            # The layers that are not divided are shared out after the halves of the last one that is: then half of the
+            # threads have the same half of its blocks, and so of its rows, as of its product, and whoever is done with
+            # them first takes more of the small ones.
+            last = others if layer == divided - 1 else []
+            share = max(0, (len(last) + len(second) - len(first)) // 2)
+            blocks += [*first, *last[:share], *second, *last[share:]]
         return blocks or others
 
     def _sample_blocks(self) -> list[Block]:
