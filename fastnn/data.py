@@ -109,7 +109,7 @@ def all_finite(array: npt.NDArray[np.generic]) -> bool:
 def _is_finite(array: npt.NDArray[Any]) -> bool:
     """Return whether the array holds neither NaN nor infinity; most often after one product, as fast as memory.
 
-    It is not `numpy.dot`'s: a BLAS may use threads of its own for that, which then spin beside the next epoch for 30 ms.
+    It is not `numpy.dot`'s: a BLAS may use threads of its own, which then spin beside the next epoch for 30 ms.
     """
     flat = array.ravel()
     with np.errstate(over="ignore", invalid="ignore"):

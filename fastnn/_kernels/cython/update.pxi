@@ -58,7 +58,7 @@ cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin
         if end > n_in:
             for j in range(n_out):
                 bias[j] = b[j]
-    if layer > 0:
+    if layer > 0 and field(job, layer, TRANSPOSED) != 0:
         transpose(min(end, n_in) - begin, n_out, W + begin * n_out, n_out, transposed + begin, width_in)
 
 

@@ -14,6 +14,7 @@ from fastnn._kernels.numba import elementwise
 from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder
 from fastnn._kernels.numba.dots import add_rows, dots
 from fastnn._kernels.numba.multiply import multiply
+from fastnn._kernels.numba.transpose import transpose
 
 SIZE, VOID = types.int64, types.void
 
@@ -24,6 +25,7 @@ def _signatures(real):
         "multiply": (multiply, VOID(SIZE, SIZE, SIZE, p, SIZE, SIZE, p, SIZE, p, SIZE, SIZE, p)),
         "dots": (dots, VOID(SIZE, SIZE, p, SIZE, p, p)),
         "add_rows": (add_rows, VOID(SIZE, SIZE, p, SIZE, p, p)),
+        "transpose": (transpose, VOID(SIZE, SIZE, p, SIZE, p, SIZE)),
         "activate": (elementwise.activate, VOID(SIZE, types.float64, p, SIZE)),
         "multiply_by_derivative": (elementwise.multiply_by_derivative, VOID(SIZE, types.float64, p, p, SIZE)),
         "exp_array": (elementwise.exp_array, VOID(p, SIZE)),

@@ -38,7 +38,6 @@ from fastnn._kernels.numba.memory import (
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
-from fastnn._kernels.numba.transpose import transpose
 from fastnn._kernels.numba.update import block_at
 from fastnn._kernels.numba.walk import block_gram, block_inputs
 
@@ -124,7 +123,7 @@ def store_weights(job, like):
         W, b = advance(theta, field(job, layer, WEIGHTS)), advance(theta, field(job, layer, BIASES))
         packed, bias = reals(like, field(job, layer, PACKED)), reals(like, field(job, layer, BIAS))
         if layer > 0:
-            transpose(n_out, n_in, reals(like, field(job, layer, TRANSPOSED)), width_in, W, n_out)
+            call(job.transpose, (n_out, n_in, reals(like, field(job, layer, TRANSPOSED)), width_in, W, n_out))
         elif n_out != width:
             for i in range(n_in):
                 for j in range(n_out):

@@ -20,13 +20,13 @@ from fastnn._kernels.numba.memory import (
     WEIGHTS,
     WIDTH_IN,
     WIDTH_OUT,
+    call,
     field,
     integers,
     real,
     reals,
 )
 from fastnn._kernels.numba.simd import advance
-from fastnn._kernels.numba.transpose import transpose
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
 
@@ -120,9 +120,9 @@ def refresh(job, like, layer, begin, end):
             bias = reals(like, field(job, layer, BIAS))
             for j in range(n_out):
                 bias[j] = b[j]
-    if layer > 0:
+    if layer > 0 and field(job, layer, TRANSPOSED) != 0:
         transposed, last = advance(reals(like, field(job, layer, TRANSPOSED)), begin), min(end, n_in)
-        transpose(last - begin, n_out, advance(W, begin * n_out), n_out, transposed, width_in)
+        call(job.transpose, (last - begin, n_out, advance(W, begin * n_out), n_out, transposed, width_in))
 
 
 @kernel
