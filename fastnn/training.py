@@ -29,14 +29,18 @@ Callback = Callable[["Network", "History"], object]
 
 # A kernel call is a pass of at most about this many floating-point operations: some 100 ms, of small networks 0.5 s, so
 # that an interrupt is heard and the progress bar moves, while the 0.5 to 1 ms from one call to the next are at most a
-# hundredth (at a third of it, batches of 100 of 784-512-512-10 took 4 % longer).
-_OPERATIONS_PER_CALL = 3e10
+# hundredth (at a third of it, batches of 100 of 784-512-512-10 took 4 % longer). However small the network, a sample
+# takes up to 0.1 us, as long as so many operations; NumPy's steps are far slower.
+_OPERATIONS_PER_CALL, _OPERATIONS_OF_NUMPY = 3e10, 1e9
+_OPERATIONS_PER_SAMPLE = 5000
 # Calls of per-sample descent begin at multiples of this many samples: a kernel may take blocks of samples at a time,
 # and their boundaries, so the rounding, must not depend on the length of a call.
 _SGD_GRANULE = 1024
-# From this many samples on, an epoch's order is drawn while the kernels work on the one before: 10 ns a sample, a sixth
-# of the time that a network of 20-16-1 needs.
-_SAMPLES_DRAWN_AHEAD = 100_000
+# Of so many samples, an epoch's order is drawn while the kernels work on the one before: 10 ns a sample, where a
+# network of 20-16-1 needs 45 (on two cores: 0.81 times the time at 100,000, 0.90 at 200,000). A longer order is larger
+# than a core's cache, and drawing it slows the kernels by more than it takes (1.06 at 400,000, 1.15 at 1,000,000).
+_SAMPLES_DRAWN_AHEAD = range(100_000, 300_000)
+_SAMPLES_OF_ORDERS = 1_000_000  # in the orders of the epochs of one call: 8 MB
 
 
 @dataclass
@@ -111,6 +115,11 @@ class Plan:
     verbose: bool
     progress: bool
 
+    @property
+    def shuffled(self) -> bool:
+        """Whether the order of the samples matters, and is drawn."""
+        return self.shuffle and self.batch_size < self.samples
+
 
 def train(network: Network, data: Data, plan: Plan) -> History:
     """Train the network in place; KeyboardInterrupt ends it at the next boundary of kernel calls."""
@@ -138,15 +147,20 @@ def train(network: Network, data: Data, plan: Plan) -> History:
 def _epochs_per_call(network: Network, plan: Plan) -> int:
     """Return how many epochs go into one kernel call: one, if anything looks at the network in between.
 
-    Small ones are over before Python has prepared the call, in about 200 us.
+    Small ones are over before Python has prepared the call, in about 200 us. An order is drawn beside the epoch before:
+    only if that does not pay are there several to a call.
     """
     if plan.validation is not None or plan.verbose or plan.callback is not None or plan.l2 > 0:
         return 1
-    return max(1, _samples_per_call(network) // plan.samples)
+    samples = _samples_per_call(network)
+    if plan.shuffled:
+        samples = 0 if plan.samples in _SAMPLES_DRAWN_AHEAD else min(samples, _SAMPLES_OF_ORDERS)
+    return max(1, samples // plan.samples)
 
 
 def _samples_per_call(network: Network) -> int:
-    return int(_OPERATIONS_PER_CALL / (6 * len(network.parameters)))  # 6 operations a weight and sample
+    operations = _OPERATIONS_OF_NUMPY if _kernels.get_backend() == "numpy" else _OPERATIONS_PER_CALL
+    return int(operations / (6 * len(network.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
 
 
 def _orders(network: Network, plan: Plan) -> Generator[Integers]:
@@ -155,10 +169,9 @@ def _orders(network: Network, plan: Plan) -> Generator[Integers]:
     Whoever closes this early finds the network's generator as if no later order had been drawn. A callback may look at
     the generator: then nothing is drawn ahead.
     """
-    shuffled = plan.shuffle and plan.batch_size < plan.samples
-    if not shuffled or plan.callback is not None or plan.samples < _SAMPLES_DRAWN_AHEAD:
+    if not plan.shuffled or plan.callback is not None or plan.samples not in _SAMPLES_DRAWN_AHEAD:
         for _ in range(plan.epochs):
-            yield network.rng.permutation(plan.samples) if shuffled else np.empty(0, dtype=np.int64)
+            yield network.rng.permutation(plan.samples) if plan.shuffled else np.empty(0, dtype=np.int64)
         return
     from concurrent.futures import ThreadPoolExecutor  # importing fastnn takes 6 ms less
 

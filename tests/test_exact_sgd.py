@@ -26,12 +26,12 @@ LARGE, SMALL, DIVIDED = job.DEFERRED_WEIGHTS, 600, 1150
 NETS = {
     "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0], [0, 0]),
     "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),
-    "first-and-second": ((40, 33, 35, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
-    "all": ((40, 33, 35, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 0]),
+    "first-and-second": ((40, 44, 40, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
+    "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 0]),
     "second": ((5, 40, 44, 1), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 1, 0]),
     "second-whole": ((5, 30, 25, 1), ("tanh", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 0, 0]),
     "only": ((200, 5), (), "squared_error", [1], [0]),
-    "relu": ((40, 33, 36, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
+    "relu": ((40, 44, 40, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
 }
 SMOOTH = [name for name in NETS if name != "relu"]  # at a kink, a rounding error may decide on which side of it z is
 PLAIN, BOTH = (False, 0.0), (True, 0.2)  # per-step learning rates, l2 (already divided by m)

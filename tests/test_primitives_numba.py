@@ -494,7 +494,6 @@ SCRIPT = """
 """
 MODULE = """
 from fastnn._kernels.numba.cache import entry_point
-from fastnn._kernels.numba.dots import add_rows
 from fastnn._kernels.numba.elementwise import sigmoid_
 @entry_point
 def f(x):

@@ -24,7 +24,7 @@ from fastnn._kernels import job
 M = 613
 NETS = {
     "narrow": ((20, 16, 1), "sigmoid", "sigmoid_cross_entropy"),
-    "deep": ((33, 100, 17, 10), ("tanh", "relu"), "softmax_cross_entropy"),
+    "deep": ((33, 100, 37, 10), ("tanh", "relu"), "softmax_cross_entropy"),
     "wide": ((130, 200, 4), "relu", "squared_error"),
 }
 
@@ -35,6 +35,7 @@ def shared_work(monkeypatch, jobs):
     monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
     monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", 600)
+    monkeypatch.setattr(job, "WALK_WEIGHTS", 1000)
     return jobs
 
 
@@ -78,6 +79,7 @@ def test_any_number_of_threads(compiled, shared_work, monkeypatch, net, one_grad
         shared_work.clear()
         found = results(compiled, case)
         assert all(made["threads"] == threads for made in shared_work if not made["per_sample"])
+        assert any(made["walk_divided"] for made in shared_work) == (net == "deep")
         expected = expected or found
         assert_same_bits(found, expected)
 
@@ -244,11 +246,12 @@ def operations(sizes):
 
 
 @pytest.mark.timing
+@pytest.mark.parametrize("sizes", [(784, 128, 10), (64, 512, 512, 10)], ids=str)
 @pytest.mark.parametrize("mode", ["sgd", "batch", "full"])
-def test_a_busy_process_on_each_core(compiled, mode):
+def test_a_busy_process_on_each_core(compiled, sizes, mode):
     """An epoch takes at most 2.5 times as long as alone: no thread waits at a barrier for one that is not running."""
-    m = 20000
-    call = epoch_call(compiled, (784, 128, 10), {"sgd": 1, "batch": 100, "full": m}[mode], m)
+    m = 10000
+    call = epoch_call(compiled, sizes, {"sgd": 1, "batch": 100, "full": m}[mode], m)
     alone = best_seconds(call, at_least=0)
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
     try:

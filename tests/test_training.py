@@ -199,10 +199,23 @@ def test_keyboard_interrupt_from_a_callback_ends_the_training(backend, classes):
     assert not net.fit(*classes, epochs=1).interrupted, "the training can continue"
 
 
+def test_how_much_goes_into_one_call(backend, monkeypatch):
+    """An interrupt is heard between calls: tiny networks and NumPy get fewer samples; orders fill no more than 8 MB."""
+    calls, run = [], fastnn.training._run
+    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append((len(args[2]), args[3])) or run(*args))
+    X, y = np.zeros((200_000, 2), "float32"), np.zeros(200_000, dtype=np.int64)
+    tiny = fastnn.Network((2, 4, 2), rng=0)
+    tiny.fit(X[:1000], y[:1000], batch_size=500, epochs=1500)
+    assert calls[0] == ((194_000, 194) if backend == "numpy" else (1_000_000, 1000))
+    calls.clear()
+    tiny.fit(X, y, batch_size=100_000, epochs=2)
+    assert calls[-1] == (100_000 if backend == "numpy" else 200_000, 1), "each order is drawn beside the epoch before"
+
+
 @pytest.mark.parametrize("ended_by", [None, "an interrupt", "an error"])
 def test_orders_drawn_ahead_are_those_of_one_after_the_other(monkeypatch, classes, ended_by):
     run, nets = fastnn.training._run, []
-    for samples in (1, 10**9):
+    for drawn_ahead in (range(10**9), range(0)):
         calls = []
 
         def run_until_the_third(*args, calls=calls):
@@ -211,7 +224,7 @@ def test_orders_drawn_ahead_are_those_of_one_after_the_other(monkeypatch, classe
                 raise KeyboardInterrupt if ended_by == "an interrupt" else ZeroDivisionError
             return run(*args)
 
-        monkeypatch.setattr(fastnn.training, "_SAMPLES_DRAWN_AHEAD", samples)
+        monkeypatch.setattr(fastnn.training, "_SAMPLES_DRAWN_AHEAD", drawn_ahead)
         monkeypatch.setattr(fastnn.training, "_run", run_until_the_third)
         monkeypatch.setattr(fastnn.training, "_epochs_per_call", lambda *_: 1)
         nets.append(network())

@@ -19,6 +19,7 @@ threads nor on which of them did what.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +37,14 @@ INTEGERS = (
     # the workspace: addresses, sizes in elements
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
     "shared", "chunks", "row_losses", "chunk_losses", "one",
-    # the division of work: threads, rows of a task, how many layers are divided by their units (the first ones; any
-    # deeper ones in per-sample descent), the blocks of the gradient (layer, first row, last row)
-    "threads", "task_rows", "divided", "blocks", "block_table", "team", "training", "backward",
+    # the division of work: threads, rows of a task, how many of the first layers are divided by their units and whether
+    # any is in a sample's walk, the blocks of the gradient (layer, first row, last row)
+    "threads", "task_rows", "divided", "walk_divided", "blocks", "block_table", "team", "training", "backward",
     # the step under way, written by the leading thread; the layer, and the sample of a block, that the threads are at
     "batch_start", "batch_rows", "tile_start", "tile_count", "layer", "sample",
     # the samples' rows and targets where they are, if a thread copies the next ones together: windows of so many
     "source_X", "source_labels", "source_targets", "source_order", "window", "staged", "staged_targets",
-    # a thread's memory for a block of the gradient, or for a sample in per-sample descent
+    # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     "scratch", "scratch_size",
     # per-sample descent: its blocks' Gram matrices and rates; the block or window under way, and the next
     "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
@@ -61,10 +62,11 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
-# parameters themselves where they need no padding), and of the transposed weights (n_out, width_in). DEFERRED says that
-# per-sample descent updates the layer's weights once a block. SPLIT is the row at which its weights (in per-sample
-# descent a deeper layer's transposed ones) are divided in two parts for products (0: they are not), FIRST_BLOCK the
-# layer's first block in the table of blocks. After a hidden layer a single output has width 1.
+# parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
+# layer and divided ones. DEFERRED says that per-sample descent updates the layer's weights once a block. SPLIT is the
+# row at which its weights (in per-sample descent a deeper layer's transposed ones) are divided in two parts for
+# products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. After a hidden layer a
+# single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
     "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block",
@@ -93,10 +95,12 @@ OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
 WINDOW_SAMPLES = 1024
 # Per-sample descent: samples of a block, and how many weights make a layer's update worth deferring to the block's end.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
-# And how many make a deeper layer worth dividing between the threads: they meet twice in each sample.
+# And how many make a deeper layer worth dividing between two threads, which then meet twice in each sample. Each half
+# of that is worth another thread.
 WALK_WEIGHTS = 65536
 
 
+Count = TypeVar("Count", int, Integers)
 Block = tuple[int, int, int]  # layer, first row, the one after the last
 Fill = Callable[..., npt.NDArray[np.uint8]]  # numpy.zeros or numpy.empty
 
@@ -306,21 +310,24 @@ class Job:
 
     def _divide_samples(self) -> None:
         """Choose the deferred and the divided layers, and the threads of per-sample descent."""
-        n_in, n_out = self._column("n_in"), self._column("n_out")
-        weights = n_in * self._column("width_out")
+        weights = self._column("n_in") * self._column("width_out")
         deferred = (weights >= DEFERRED_WEIGHTS) & (self._column("width_out") > 1)
-        divided = deferred & (weights >= WALK_WEIGHTS)
-        divided[0] = deferred[0]
-        rows, line = np.concatenate((n_in[:1], n_out[1:])), self._line(1)
-        split = np.where(divided, rows // 2 // line * line, 0)
+        large = deferred & (weights >= WALK_WEIGHTS)
+        large[0] = deferred[0]
+        split = np.where(large, self._line_below(self._rows_walked() // 2), 0)
         self._column("deferred")[:], self._column("split")[:] = deferred, split
-        block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])  # operations of the products that threads can share
-        walkers = 2 * int(weights[1:].max(initial=0, where=split[1:] > 0)) // WALK_WEIGHTS
-        whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"]
-        limit = min(max(block / OPERATIONS_PER_STEP, walkers), whole / OPERATIONS_PER_CALL)
-        threads = max(1, min(_kernels.get_num_threads(), int(limit)))
+        # Either the walk's layers are divided, or the products of a block in the first one.
+        walked = int(weights[1:].max(initial=0, where=split[1:] > 0))
+        block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])
+        shared = 2 * walked / WALK_WEIGHTS if walked else block / OPERATIONS_PER_STEP
+        whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"] / OPERATIONS_PER_CALL
+        threads = max(1, min(_kernels.get_num_threads(), int(min(shared, whole))))
         self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
-        self.set(divided=int(np.count_nonzero(split[1:])))
+        self.set(walk_divided=bool(split[1:].any()))
+
+    def _rows_walked(self) -> Integers:
+        """Return how many rows of weights each layer has in per-sample descent: transposed ones after the first."""
+        return np.concatenate((self._column("n_in")[:1], self._column("n_out")[1:]))
 
     def _lay_out(self) -> None:
         """Allocate the workspace, and tell the layer table where everything lies in it."""
@@ -346,7 +353,7 @@ class Job:
             one=self._address(np.ones(1, self.parameters.dtype)),
         )
         gathered = rows * int(self._column("width_in")[0])
-        if self["shared"]:  # two layers' second parts of their products
+        if self["shared"]:  # two layers' second parts of their products; in the walk, the first's, and those of deltas
             size = self._line(rows * int(width_out.max()))
             self.set(partials=self._allocate(2 * size, np.empty), partials_size=size)
         if self["per_sample"]:
@@ -386,7 +393,7 @@ class Job:
         divided, blocks = self["divided"], list[Block]()
         others = [block for layer in range(divided, self["layers"]) for block in _blocks_of(layer, 0, rows[layer])]
         for layer in range(divided):
-            split = int(n_in[layer]) // 2 // self._line(1) * self._line(1)  # whole cache lines
+            split = self._line_below(int(n_in[layer]) // 2)
             self.table[layer, COLUMNS.index("split")] = split
             self.table[layer, COLUMNS.index("first_block")] = len(blocks)
             first, second = _blocks_of(layer, 0, split), _blocks_of(layer, split, rows[layer])
@@ -403,12 +410,16 @@ class Job:
 
         A thread has the blocks of the part of a layer that it multiplies with: the first parts come first.
         """
-        rows = [int(self._column("n_in")[0]), *map(int, self._column("n_out")[1:])]
-        splits = [int(split) for split in self._column("split")]
+        rows, splits = self._rows_walked().tolist(), self._column("split").tolist()
         first = [_blocks_of(layer, 0, split) for layer, split in enumerate(splits)]
         whole = [_blocks_of(layer, 0, rows[layer]) for layer, split in enumerate(splits) if split == 0]
         second = [_blocks_of(layer, split, rows[layer]) for layer, split in enumerate(splits) if split > 0]
         return [block for blocks in (*first, *whole, *second) for block in blocks]
+
+    def _line_below(self, elements: Count) -> Count:
+        """Return a number of elements, or several, rounded down to whole cache lines."""
+        line = CACHE_LINE // self._itemsize
+        return elements // line * line
 
     def _line(self, elements: int) -> int:
         """Return the number of elements rounded up to whole cache lines."""
@@ -416,9 +427,9 @@ class Job:
         return -(-int(elements) // line) * line
 
     def _allocate(self, elements: int, fill: Fill = np.zeros) -> int:
-        """Return the address of zeros of the network's dtype, at the beginning of a cache line.
+        """Return the address of memory of the network's dtype, at the beginning of a cache line.
 
-        Or of anything: zeros take 0.5 ms from each call of a large network.
+        It holds zeros unless ``fill`` is `numpy.empty`: they take 0.5 ms from each call of a large network.
         """
         return self._bytes(self._line(elements) * self._itemsize, fill)
 

@@ -28,7 +28,7 @@ cdef void project_units(const Job *job, const real *like, int64_t thread, int64_
     cdef real *D = layer_memory(job, memory, layer, DELTAS, 0)
     cdef real *V = reals(like, field(job, layer, TRANSPOSED))
     cdef real *z = layer_memory(job, memory, layer, OUTPUTS, t)
-    cdef real *products = scratch(job, like, thread)
+    cdef real *products = thread_scratch(job, like, thread)
     part, group, groups = part_and_group(job, layer, task)
     begin, end = part_of(job, layer, N_OUT, part)
     begin, end = share_of(like, begin, end, group, groups)
@@ -48,7 +48,7 @@ cdef void sum_deltas(const Job *job, const real *like, int64_t thread, int64_t t
     cdef real *D = layer_memory(job, memory, layer, DELTAS, 0)
     cdef real *V = reals(like, field(job, layer, TRANSPOSED))
     cdef real *sums = second_deltas(job, like)
-    cdef real *products = scratch(job, like, thread)
+    cdef real *products = thread_scratch(job, like, thread)
     cdef real *delta
     part, group, groups = part_and_group(job, layer, task)
     begin, end = part_of(job, layer, N_OUT, part)

@@ -11,12 +11,12 @@ cdef struct Job:
     int64_t gathered, tiles, tile_size, tile_rows, compact, partials, partials_size, sums, sums_size
     int64_t shared, chunks, row_losses, chunk_losses, one
     # the division of work
-    int64_t threads, task_rows, divided, blocks, block_table, team, training, backward
+    int64_t threads, task_rows, divided, walk_divided, blocks, block_table, team, training, backward
     # the step under way; the layer, and the sample of a block, that the threads are at
     int64_t batch_start, batch_rows, tile_start, tile_count, layer, sample
     # the samples' rows and targets where they are, if a thread copies the next ones together
     int64_t source_X, source_labels, source_targets, source_order, window, staged, staged_targets
-    # a thread's memory for a block of the gradient, or for a sample in per-sample descent
+    # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     int64_t scratch, scratch_size
     # per-sample descent; the block or window under way, and the next
     int64_t per_sample, gram, block_rates, parity, next_start, next_count

@@ -10,12 +10,12 @@ cdef enum:
 
 
 cdef inline int64_t parts_of(const Job *job, int64_t layer) noexcept nogil:
-    """Return into how many parts a layer's inputs are divided."""
+    """Return into how many parts a layer is divided."""
     return 1 if field(job, layer, SPLIT) == 0 else 2
 
 
 cdef inline int64_t groups_of(const Job *job, int64_t layer) noexcept nogil:
-    """Return into how many groups of rows each part is divided, so that every thread has one."""
+    """Return into how many groups, of rows or of units, each part is divided, so that every thread has one."""
     cdef int64_t parts = parts_of(job, layer)
     return (job.threads + parts - 1) // parts
 
@@ -110,7 +110,7 @@ cdef void pass_rows(const Job *job, const real *like, int64_t task) noexcept nog
 
 
 cdef inline real *thread_scratch(const Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Return the pointer to a thread's memory for a block of a layer's weights, transposed, and then their gradient."""
+    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or a vector."""
     return reals(like, job.scratch) + thread * job.scratch_size
 
 

@@ -143,10 +143,10 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexc
 
 
 cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Take one step for each sample of a block, while another thread prepares the next block, if it is not needed."""
+    """Take one step for each sample of a block; another thread prepares the next, unless all are needed in the walk."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
-    if job.threads > 1 and job.divided == 0:
+    if job.threads > 1 and job.walk_divided == 0:
         open_phase(job, PREPARE, 0, 1)
         walk(job, like, thread)
         end_phase(job, like, thread, PREPARE, 1)

@@ -2,12 +2,8 @@
 #
 # A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
 # other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
-# kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h.
-
-cdef inline real *scratch(const Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Return the pointer to a thread's own vector: a sample's corrections, or its scaled delta."""
-    return reals(like, job.scratch) + thread * job.scratch_size
-
+# kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h. The
+# way through those that are deferred is in deferred.pxi, as tasks: large ones are for all threads.
 
 cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity) noexcept nogil:
     """Return the pointer to the gathered rows of a block: the one under way, or the next."""
@@ -220,13 +216,13 @@ cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept n
 
 cdef inline bint prepares_along(const Job *job) noexcept nogil:
     """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
-    return job.threads > 1 and job.divided > 0 and field(job, 0, DEFERRED) != 0
+    return job.threads > 1 and job.walk_divided != 0 and field(job, 0, DEFERRED) != 0
 
 
 cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
     cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
-    cdef bint at_once = not field(job, 0, DEFERRED), along = prepares_along(job)
+    cdef bint at_once = not field(job, 0, DEFERRED), along = prepares_along(job), prepares
     cdef double rate, shrunk, scale = 1.0, c = 0.0
     cdef real *memory = reals(like, job.tiles)
     cdef real *before = row_of(job, like, 0)
@@ -242,10 +238,11 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        if along and t < job.next_count:
+        prepares = along and t < job.next_count
+        if prepares:
             open_phase(job, PREPARE_SAMPLE, t, t + 1)
         first_outputs(job, like, t, before, x, c, scale)
-        if along and t < job.next_count:
+        if prepares:
             end_phase(job, like, thread, PREPARE_SAMPLE, 1)
         walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
@@ -262,7 +259,7 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     if one_output(job):
         one_output_losses(job, like)
     if at_once:
-        change, delta = scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        change, delta = thread_scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
         W = reals(like, field(job, 0, PACKED))
         for j in range(width):
             change[j] = <real>-c * delta[j]

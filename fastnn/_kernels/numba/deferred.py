@@ -23,9 +23,9 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.shared import groups_of, part_of
+from fastnn._kernels.numba.shared import groups_of, part_of, thread_scratch
 from fastnn._kernels.numba.simd import advance, lanes
-from fastnn._kernels.numba.walk import correct, finish_outputs, scratch, second_deltas
+from fastnn._kernels.numba.walk import correct, finish_outputs, second_deltas
 
 
 @kernel
@@ -53,7 +53,7 @@ def project_units(job, like, thread, task):
     begin, end = share_of(like, begin, end, group, groups)
     A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
     V, a = reals(like, field(job, layer, TRANSPOSED)), advance(A, t * width_in)
-    products, last = scratch(job, like, thread), padded(like, end)
+    products, last = thread_scratch(job, like, thread), padded(like, end)
     z = layer_memory(job, memory, layer, OUTPUTS, t)
     call(job.dots, (end - begin, width_in, advance(V, begin * width_in), width_in, a, advance(z, begin)))
     call(job.dots, (t, width_in, A, width_in, a, products))
@@ -71,7 +71,7 @@ def sum_deltas(job, like, thread, task):
     first, last = share_of(like, START, width_in, group, groups)
     A, D = layer_memory(job, memory, layer - 1, OUTPUTS, START), layer_memory(job, memory, layer, DELTAS, START)
     below = layer_memory(job, memory, layer - 1, DELTAS, t) if part == 0 else second_deltas(job, like)
-    sums, products, D = advance(below, first), scratch(job, like, thread), advance(D, begin)
+    sums, products, D = advance(below, first), thread_scratch(job, like, thread), advance(D, begin)
     V, delta = advance(reals(like, field(job, layer, TRANSPOSED)), begin * width_in), advance(D, t * width)
     for j in range(last - first):
         sums[j] = real(like, 0.0)

@@ -49,13 +49,13 @@ SHARED = START  # the thread whose tile all share
 
 @kernel
 def parts_of(job, layer):
-    """Return into how many parts a layer's inputs are divided."""
+    """Return into how many parts a layer is divided."""
     return 1 if field(job, layer, SPLIT) == 0 else 2
 
 
 @kernel
 def groups_of(job, layer):
-    """Return into how many groups of rows each part is divided, so that every thread has one."""
+    """Return into how many groups, of rows or of units, each part is divided, so that every thread has one."""
     parts = parts_of(job, layer)
     return (job.threads + parts - 1) // parts
 
@@ -147,7 +147,7 @@ def pass_rows(job, like, task):
 
 @kernel
 def thread_scratch(job, like, thread):
-    """Return the pointer to a thread's memory for a block of a layer's weights, transposed, and then their gradient."""
+    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or a vector."""
     return advance(reals(like, job.scratch), thread * job.scratch_size)
 
 

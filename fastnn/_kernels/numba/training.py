@@ -217,10 +217,10 @@ def chunked_step(job, like, thread):
 
 @kernel
 def sample_block(job, like, thread):
-    """Take one step for each sample of a block, while another thread prepares the next block, if it is not needed."""
+    """Take one step for each sample of a block; another thread prepares the next, unless all are needed in the walk."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, START, parts_of(job, START) * groups_of(job, START))
-    if job.threads > 1 and job.divided == 0:
+    if job.threads > 1 and job.walk_divided == 0:
         open_phase(job, PREPARE, START, ONE)
         walk(job, like, thread)
         end_phase(job, like, thread, PREPARE, ONE)

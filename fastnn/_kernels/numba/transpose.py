@@ -1,4 +1,4 @@
-"""Transposition: the weights' second copy, which deltas are multiplied with, is brought up to date at each step."""
+"""Transposition of weights, which deltas are multiplied with: a block at a time, or a copy of a small layer."""
 
 from __future__ import annotations
 

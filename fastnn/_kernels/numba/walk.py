@@ -2,7 +2,8 @@
 
 A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
 other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
-kept transposed, (n_out, width_in): forward is a dot product with each row.
+kept transposed, (n_out, width_in): forward is a dot product with each row. The way through those that are deferred is
+in deferred.py, as tasks: large ones are for all threads.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD
-from fastnn._kernels.numba.shared import groups_of, parts_of, second_part
+from fastnn._kernels.numba.shared import groups_of, parts_of, second_part, thread_scratch
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
 from fastnn._kernels.numba.team import (
     BACKWARD,
@@ -47,12 +48,6 @@ from fastnn._kernels.numba.team import (
 )
 
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
-
-
-@kernel
-def scratch(job, like, thread):
-    """Return the pointer to a thread's own vector: a sample's corrections, or its scaled delta."""
-    return advance(reals(like, job.scratch), thread * job.scratch_size)
 
 
 @kernel
@@ -309,8 +304,8 @@ def finish_deltas(job, like, layer, t, scale):
     second, divided = second_deltas(job, like), field(job, layer, SPLIT) != 0
     s, zero = fill(real(like, scale)), fill(real(like, 0.0))
     for j in range(0, field(job, layer, WIDTH_IN), lanes(like)):
-        total = add(load(below, j), load(second, j)) if divided else load(below, j)
-        store(below, j, times_derivative(activation, load(a, j), multiply_add(s, total, zero), slope))
+        products = add(load(below, j), load(second, j)) if divided else load(below, j)
+        store(below, j, times_derivative(activation, load(a, j), multiply_add(s, products, zero), slope))
 
 
 @kernel
@@ -348,7 +343,7 @@ def row_of(job, like, t):
 @kernel
 def prepares_along(job):
     """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
-    return job.threads > 1 and job.divided > 0 and field(job, 0, DEFERRED) != 0
+    return job.threads > 1 and job.walk_divided != 0 and field(job, 0, DEFERRED) != 0
 
 
 @kernel
@@ -364,10 +359,11 @@ def walk(job, like, thread):
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        if along and t < job.next_count:
+        prepares = along and t < job.next_count
+        if prepares:
             open_phase(job, PREPARE_SAMPLE, t, t + 1)
         first_outputs(job, like, t, before, x, c, scale)
-        if along and t < job.next_count:
+        if prepares:
             end_phase(job, like, thread, PREPARE_SAMPLE, ONE)
         walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
@@ -385,7 +381,7 @@ def walk(job, like, thread):
         one_output_losses(job, like)
     if at_once:
         width, W = field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
-        change, delta = scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
+        change, delta = thread_scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
         for j in range(width):
             change[j] = real(like, -c) * delta[j]
         call(job.multiply, (field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, ADD, W))
