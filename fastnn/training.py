@@ -29,7 +29,7 @@ Callback = Callable[["Network", "History"], object]
 
 # A kernel call is a pass of at most about this many floating-point operations: some 100 ms, of small networks 0.5 s, so
 # that an interrupt is heard and the progress bar moves, while the 0.5 to 1 ms from one call to the next are at most a
-# hundredth (at a third of it, batches of 100 of 784-512-512-10 took 4 % longer). However small the network, a sample
+# hundredth (at a third of it, batches of 100 of 784-512-512-10 took 2 % longer). However small the network, a sample
 # takes up to 0.1 us, as long as so many operations; NumPy's steps are far slower.
 _OPERATIONS_PER_CALL, _OPERATIONS_OF_NUMPY = 3e10, 1e9
 _OPERATIONS_PER_SAMPLE = 5000
@@ -37,7 +37,7 @@ _OPERATIONS_PER_SAMPLE = 5000
 # and their boundaries, so the rounding, must not depend on the length of a call.
 _SGD_GRANULE = 1024
 # Of so many samples, an epoch's order is drawn while the kernels work on the one before: 10 ns a sample, where a
-# network of 20-16-1 needs 45 (on two cores: 0.81 times the time at 100,000, 0.90 at 200,000). A longer order is larger
+# network of 20-16-1 needs 45 (on two cores: 0.81 times the time at 100,000, 0.92 at 200,000). A longer order is larger
 # than a core's cache, and drawing it slows the kernels by more than it takes (1.06 at 400,000, 1.15 at 1,000,000).
 _SAMPLES_DRAWN_AHEAD = range(100_000, 300_000)
 _SAMPLES_OF_ORDERS = 1_000_000  # in the orders of the epochs of one call: 8 MB
