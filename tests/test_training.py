@@ -200,7 +200,7 @@ def test_keyboard_interrupt_from_a_callback_ends_the_training(backend, classes):
 
 
 def test_how_much_goes_into_one_call(backend, monkeypatch):
-    """An interrupt is heard between calls: tiny networks and NumPy get fewer samples; orders of several epochs, 8 MB."""
+    """An interrupt is heard between calls: tiny networks and NumPy get fewer samples; orders of several epochs 8 MB."""
     calls, run = [], fastnn.training._run
     monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append((len(args[2]), args[3])) or run(*args))
     X, y = np.zeros((200_000, 2), "float32"), np.zeros(200_000, dtype=np.int64)
