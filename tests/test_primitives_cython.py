@@ -23,7 +23,7 @@ from fastnn._kernels.cython import kernels
 from fastnn._kernels.job import JOB
 
 DTYPES = ("float32", "float64")
-STORE, ADD, BIAS = range(3)
+STORE, ADD, BIAS, BIAS_FROM_MEMORY = range(4)
 SIZE, INT, DOUBLE, POINTER = ctypes.c_ssize_t, ctypes.c_int, ctypes.c_double, ctypes.c_void_p
 
 
@@ -180,7 +180,7 @@ def test_sum(level, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-@pytest.mark.parametrize("mode", [STORE, ADD, BIAS])
+@pytest.mark.parametrize("mode", [STORE, ADD, BIAS, BIAS_FROM_MEMORY])
 def test_multiply(level, mode, by_columns, dtype):
     """Against float64, with NaN around the operands, whole and row by row: the bits are the same."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
@@ -198,7 +198,7 @@ def test_multiply(level, mode, by_columns, dtype):
         (_, B), (c, C), (_, bias) = guarded(depth, cols), guarded(rows, cols), guarded(1, cols)
         strides = [stride // A.itemsize for stride in A.strides]
         A, (a_row, a_depth) = (A.T, strides[::-1]) if by_columns else (A, strides)
-        start, before = {STORE: 0.0, ADD: C.astype(float), BIAS: bias.astype(float)}[mode], c.copy()
+        start, before = (0.0, C.astype(float), *[bias.astype(float)] * 2)[mode], c.copy()
         rest = at(B), cols + 3, at(C), cols + 3, mode, at(bias)
         run(rows, cols, depth, at(A), a_row, a_depth, *rest)
         size = np.abs(start) + np.abs(A).astype(float) @ np.abs(B).astype(float)
@@ -210,6 +210,26 @@ def test_multiply(level, mode, by_columns, dtype):
             run(1, cols, depth, at(A, i * a_row), a_row, a_depth, at(B), cols + 3, at(C, i * (cols + 3)), cols + 3,
                 mode, at(bias))  # fmt: skip
         np.testing.assert_array_equal(C, whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", [STORE, ADD, BIAS])
+def test_multiply_of_a_sum_over_samples(level, mode, dtype):
+    """A's row stride is 0: the numbers are one after the other, or one again and again."""
+    lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
+    run = primitive("multiply", dtype, *[SIZE] * 3, POINTER, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, INT, POINTER)
+    for depth, vectors, a_depth in itertools.product((0, 1, 7, 8, 9, 96), (1, 2, 3), (0, 1)):
+        cols = vectors * lanes
+        A, bias = rng.normal(size=max(1, depth * a_depth)).astype(dtype), rng.normal(size=cols).astype(dtype)
+        B = np.full((depth + 1, cols + 3), np.nan, dtype)
+        B[:depth, :cols] = rng.normal(size=(depth, cols))
+        C = np.append(rng.normal(size=cols), np.nan).astype(dtype)
+        start, a, b = (0.0, C[:cols].astype(float), bias.astype(float))[mode], A.astype(float), B[:depth, :cols]
+        a = np.broadcast_to(a if a_depth else a[0], depth)
+        run(1, cols, depth, at(A), 0, a_depth, at(B), cols + 3, at(C), cols, mode, at(bias))
+        error, size = np.abs(C[:cols] - (start + a @ b)), np.abs(start) + np.abs(a) @ np.abs(b)
+        assert (error <= (depth + 2) * np.finfo(dtype).eps * size).all(), (depth, vectors, a_depth)
+        assert np.isnan(C[cols])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

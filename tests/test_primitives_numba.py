@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ from fastnn._kernels.numba.atomics import (
     rest,
 )
 from fastnn._kernels.numba.cache import entry_point
-from fastnn._kernels.numba.dots import add_rows
+from fastnn._kernels.numba.dots import add_rows, dots
 from fastnn._kernels.numba.elementwise import (
     activate,
     activated,
@@ -40,7 +41,7 @@ from fastnn._kernels.numba.elementwise import (
     tanh_,
     times_derivative,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN, BIAS, multiply
+from fastnn._kernels.numba.multiply import ADD, ASSIGN, BIAS, BIAS_FROM_MEMORY, multiply
 from fastnn._kernels.numba.simd import (
     add,
     advance,
@@ -92,6 +93,11 @@ def run_cross_entropy(z, y, out, n):
 @entry_point
 def run_transpose(rows, cols, A, a_row, B, b_row):
     transpose(rows, cols, pointer(A, 0), a_row, pointer(B, 0), b_row)
+
+
+@entry_point
+def run_dots(rows, n, M, m_row, v, out):
+    dots(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
 
 
 @entry_point
@@ -261,13 +267,13 @@ def operands(rows, cols, depth, dtype, by_columns, seed=0):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
 def test_multiply(mode, by_columns, dtype):
     for rows, cols, depth in SHAPES:
         (a, A, (a_row, a_depth)), (b, B, b_depth), (c, C, c_row), (bias, bias_row, _), margin = operands(
             rows, cols, depth, dtype, by_columns
         )
-        start = {ASSIGN: 0.0, ADD: C.astype(float), BIAS: bias_row.astype(float)}[mode]
+        start = (0.0, C.astype(float), *[bias_row.astype(float)] * 2)[mode]
         expected = start + A.astype(float) @ B.astype(float)
         size = np.abs(start) + np.abs(A).astype(float) @ np.abs(B).astype(float)
         outside = c.copy()
@@ -304,6 +310,43 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
     for j in range(0, cols, width):
         run_multiply(rows, width, depth, a, *strides, b[j:], b_depth, c[j:], c_row, mode, bias[j:], margin)
     np.testing.assert_array_equal(C, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS])
+def test_multiply_of_a_sum_over_samples(mode, dtype):
+    """A's row stride is 0: the numbers are one after the other, or one again and again."""
+    rng = np.random.default_rng(0)
+    for depth, vectors, a_depth in itertools.product((0, 1, 7, 8, 9, 96), (1, 2, 3), (0, 1)):
+        cols = vectors * simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
+        A, bias = rng.normal(size=max(1, depth * a_depth)).astype(dtype), rng.normal(size=cols).astype(dtype)
+        B = np.full((depth + 1, cols + 3), np.nan, dtype)
+        B[:depth, :cols] = rng.normal(size=(depth, cols))
+        C = np.append(rng.normal(size=cols), np.nan).astype(dtype)
+        start, a, b = (0.0, C[:cols].astype(float), bias.astype(float))[mode], A.astype(float), B[:depth, :cols]
+        a = np.broadcast_to(a if a_depth else a[0], depth)
+        run_multiply(1, cols, depth, A, 0, a_depth, B, cols + 3, C, cols, mode, bias, 0)
+        error, size = np.abs(C[:cols] - (start + a @ b)), np.abs(start) + np.abs(a) @ np.abs(b)
+        assert (error <= (depth + 2) * np.finfo(dtype).eps * size).all(), (depth, vectors, a_depth)
+        assert np.isnan(C[cols])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dots(dtype):
+    """Against float64, with NaN after the rows and the result; the same bits for a row alone."""
+    rng = np.random.default_rng(0)
+    for rows, vectors in itertools.product((0, 1, 2, 3, 4, 7, 8, 15, 21), (0, 1, 5)):
+        n = vectors * simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
+        M, v, out = np.full((rows, n + 3), np.nan, dtype), rng.normal(size=n).astype(dtype), np.full(rows + 1, np.nan)
+        M[:, :n], out = rng.normal(size=(rows, n)), out.astype(dtype)
+        run_dots(rows, n, M, n + 3, v, out)
+        size = np.abs(M[:, :n]) @ np.abs(v)
+        assert (np.abs(out[:rows] - M[:, :n].astype(float) @ v) <= (n + 2) * np.finfo(dtype).eps * size).all()
+        assert np.isnan(out[rows])
+        single = np.empty(rows, dtype)
+        for r in range(rows):
+            run_dots(1, n, M[r:], n + 3, v, single[r:])
+        np.testing.assert_array_equal(out[:rows], single)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,5 +1,6 @@
 /* A matrix and one vector, what a single sample needs of transposed weights: dots with its rows, and their sum. */
 #define sum_lanes NAME(sum_lanes)
+#define sum_lanes_of_eight NAME(sum_lanes_of_eight)
 #define dots_of NAME(dots_of)
 #define dots NAME(dots)
 #define add_rows_of NAME(add_rows_of)
@@ -21,6 +22,24 @@ INLINE REAL sum_lanes(vec x)
 #endif
 }
 
+/* The sums of the lanes of eight vectors, each added as sum_lanes does: two vectors are halved and added together, then
+   four, then eight, with a quarter of the shuffles of one after the other (20-16-1, full batch: 3 % of its time). */
+#if VECTOR_BYTES == 64 && BITS == 32
+INLINE void sum_lanes_of_eight(const vec *x, REAL *out)
+{
+#define ADDED(a, b, shuffle, low, high) (shuffle(a, b, low) + shuffle(a, b, high))
+    vec eighths[4], quarters[2];
+    UNROLL for (int i = 0; i < 4; i++) eighths[i] = ADDED(x[i], x[i + 4], _mm512_shuffle_f32x4, 0x44, 0xee);
+    UNROLL for (int i = 0; i < 2; i++) quarters[i] = ADDED(eighths[i], eighths[i + 2], _mm512_shuffle_f32x4, 0x88, 0xdd);
+    vec halves = ADDED(quarters[0], quarters[1], _mm512_shuffle_ps, 0x44, 0xee);
+    vec sums = ADDED(halves, halves, _mm512_shuffle_ps, 0x88, 0xdd);
+#undef ADDED
+    /* Each 16 bytes of the sums begin with those of two vectors: 0 and 1, 4 and 5, 2 and 3, 6 and 7. */
+    const __m512i in_order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    store_part(out, INTRINSIC(permutexvar)(in_order, sums), 8);
+}
+#endif
+
 INLINE void dots_of(const int R, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
 {
     vec sums[8];
@@ -29,6 +48,12 @@ INLINE void dots_of(const int R, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, co
         vec factor = load(v + j);
         UNROLL for (int r = 0; r < R; r++) sums[r] = fused(load(M + r * m_row + j), factor, sums[r]);
     }
+#if VECTOR_BYTES == 64 && BITS == 32
+    if (R == 8) {
+        sum_lanes_of_eight(sums, out);
+        return;
+    }
+#endif
     UNROLL for (int r = 0; r < R; r++) out[r] = sum_lanes(sums[r]);
 }
 

@@ -26,11 +26,13 @@
 #undef LN2_LOW
 #undef EXP_MIN
 #undef EXP_MAX
+#undef SIGMOID_MAX
 #undef TANH_MAX
 #define CONSTANT(x) broadcast((REAL)(x))
 
 /* SHIFTER + n holds the integer n in its low bits, rounded to nearest. LN2_HIGH n is exact for every exponent n.
-   Below EXP_MIN exp rounds to 0, above EXP_MAX to infinity; beyond TANH_MAX tanh rounds to 1. */
+   Below EXP_MIN exp rounds to 0, above EXP_MAX to infinity; beyond SIGMOID_MAX and TANH_MAX those round to 1. */
+#define SIGMOID_MAX 40.0
 #if BITS == 32
 static const REAL exp_coefficients[] = {0.5f, 0.16666576f, 0.041666552f, 0.008363233f, 0.001392625f};
 static const REAL log_coefficients[] = {0.66666662693f, 0.40000972152f, 0.28498786688f, 0.24279078841f};
@@ -138,11 +140,12 @@ INLINE vec log1p_unit(vec t)
     return log1p_reduced(SELECT(t > limit, (t - one) * CONSTANT(0.5), t), k);
 }
 
-/* 1 / (1 + e^-x) = e^x / (1 + e^x): the form whose exponential is at most 1, so that small values keep their digits. */
+/* 1 / (1 + e^-x) = e^x / (1 + e^x): small values keep their digits, and beyond SIGMOID_MAX the result rounds to 1. */
 INLINE vec sigmoid_vec(vec x)
 {
-    vec one = CONSTANT(1), t = exp_vec(as_real(as_bits(x) | SIGN_BIT));
-    return SELECT(x < CONSTANT(0), t, one) / (one + t);
+    vec n, one = CONSTANT(1), bounded = minimum(CONSTANT(SIGMOID_MAX), maximum(CONSTANT(EXP_MIN), x));
+    vec p = expm1_reduced(bounded, &n), t = scale_vec(p + one, n);
+    return t / (one + t);
 }
 
 /* (e^2x - 1) / (e^2x + 1) of |x| with the sign of x. e^2x - 1 = 2^n (e^r - 1) + (2^n - 1) keeps small values exact. */

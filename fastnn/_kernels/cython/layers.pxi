@@ -237,15 +237,18 @@ cdef void sigmoid_deltas(
     add_outputs(entropies, K, rows, losses)
 
 
-cdef void linear_deltas(
-    const Job *job, real *outputs, const real *Y, real *halves, int64_t rows, double *losses
-) noexcept nogil:
-    """Turn the outputs' z into z - y, and write each row's loss."""
-    cdef int64_t i, K = job.n_outputs
-    for i in range(rows * K):
-        outputs[i] -= Y[i]
-        halves[i] = outputs[i] * outputs[i] / 2
-    add_outputs(halves, K, rows, losses)
+cdef void linear_deltas(real *Z, int64_t width, const real *Y, int64_t K, int64_t rows, double *losses) noexcept nogil:
+    """Turn each row's z into z - y, and write its loss."""
+    cdef int64_t r, k
+    cdef double total
+    cdef real delta
+    for r in range(rows):
+        total = 0.0
+        for k in range(K):
+            delta = Z[r * width + k] - Y[r * K + k]
+            Z[r * width + k] = delta
+            total += delta * delta
+        losses[r] = total / 2
 
 
 cdef void output_deltas(
@@ -264,17 +267,15 @@ cdef void output_deltas(
     if job.loss == SOFTMAX_LOSS:
         softmax_deltas(job, Z, width, outputs, first, rows, losses)
     else:
-        if width == K:
-            outputs = Z
-        else:
-            compact(Z, width, K, rows, outputs)
         Y = targets_of(job, Y, first, rows)
-        if job.loss == SIGMOID_LOSS:
-            sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
-        else:
-            linear_deltas(job, outputs, Y, entropies, rows, losses)
-        if width == K:
+        if job.loss != SIGMOID_LOSS:
+            linear_deltas(Z, width, Y, K, rows, losses)
             return
+        if width == K:
+            sigmoid_deltas(job, Z, Y, entropies, rows, losses)
+            return
+        compact(Z, width, K, rows, outputs)
+        sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
     for r in range(rows):
         for k in range(K):
             Z[r * width + k] = outputs[r * K + k]

@@ -10,6 +10,7 @@ from numba.extending import intrinsic
 
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.simd import (
+    INT32,
     INT64,
     POINTER,
     add_lanes,
@@ -28,6 +29,26 @@ from fastnn._kernels.numba.simd import (
 )
 
 ROWS = (8, 4, 2, 1)  # rows at a time: eight chains of fmas hide their latency
+
+
+def _add_lanes_of_each(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
+    """Emit the sum of each vector's lanes, the trees of `add_lanes`: in as many lanes, of one vector or several.
+
+    Two vectors are halved and added together, then four, and so on: a quarter of the shuffles of one by one.
+    """
+    segment = vectors[0].type.count
+    while segment > 1:
+        if len(vectors) == 1:  # its lanes go on as those of a shorter vector
+            vectors.append(ir.Constant(vectors[0].type, ir.Undefined))
+            lanes = range(0, vectors[0].type.count, segment)
+        else:
+            lanes = range(0, 2 * vectors[0].type.count, segment)
+        segment //= 2
+        halves = [[lane + half + i for lane in lanes for i in range(segment)] for half in (0, segment)]
+        masks = [ir.Constant(ir.VectorType(INT32, len(half)), half) for half in halves]
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
+    return vectors
 
 
 class _Dots:
@@ -71,10 +92,11 @@ class _Dots:
             phi.add_incoming(value, body)
 
         builder.position_at_end(done)
-        for r, total in enumerate(sums):
-            value = add_lanes(builder, total)
+        r = 0
+        for total in [add_lanes(builder, sums[0])] if self.rows == 1 else _add_lanes_of_each(builder, sums):
             address = builder.gep(out, [INT64(r)], source_etype=self.scalar)
-            builder.store(value, address, align=element_size(self.scalar))
+            builder.store(total, address, align=element_size(self.scalar))
+            r += getattr(total.type, "count", 1)
         builder.ret_void()
 
 

@@ -33,6 +33,8 @@ from fastnn._kernels.numba.simd import (
     vector_type,
 )  # fmt: skip
 
+SIGMOID_RANGE = 40.0  # beyond, sigmoid is 1
+
 
 class _Real(NamedTuple):
     """What the equations need to know of a floating-point type."""
@@ -76,14 +78,17 @@ def _polynomial(x: Lanes, coefficients: tuple[float, ...]) -> Lanes:
 
 
 def _reduce(x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return the integer n and exp(r) - 1, where x = n ln(2) + r."""
+    """Return the whole number n and exp(r) - 1, where x = n ln(2) + r."""
     real = _real(x)
-    # Adding 1.5 * 2^mantissa rounds to an integer and leaves it in the low bits.
-    magic = 1.5 * 2.0**real.mantissa
-    shifted = x.fma(1 / math.log(2), magic)
-    n = shifted - magic
+    magic = _magic(x)
+    n = x.fma(1 / math.log(2), magic) - magic
     r = n.fma(-real.ln2[1], n.fma(-real.ln2[0], x))
-    return shifted.as_int() - x.constant(magic).as_int(), (r * r).fma(_polynomial(r, real.exp), r)
+    return n, (r * r).fma(_polynomial(r, real.exp), r)
+
+
+def _magic(x: Lanes) -> float:
+    """Return 1.5 * 2^mantissa: adding it rounds to a whole number and leaves it in the low bits."""
+    return 1.5 * 2.0 ** _real(x).mantissa
 
 
 def _power_of_two(n: Lanes) -> Lanes:
@@ -92,11 +97,20 @@ def _power_of_two(n: Lanes) -> Lanes:
     return ((n + real.bias) << real.mantissa).as_float()
 
 
+def _scale(x: Lanes, n: Lanes) -> Lanes:
+    """Return x 2^n of whole numbers n."""
+    result = x.times_power_of_two(n)
+    if result is not None:
+        return result
+    whole = (n + _magic(n)).as_int() - n.constant(_magic(n)).as_int()
+    half = whole >> 1  # 2^n itself may be out of range where the result is a denormal or just finite
+    return x * _power_of_two(half) * _power_of_two(whole - half)
+
+
 def exp(x: Lanes) -> Lanes:
     """Return e^x."""
     n, exp_r_minus_1 = _reduce(x.clip(*_real(x).exp_range))
-    half = n >> 1  # 2^n itself may be out of range where e^x is a denormal or just finite
-    return (exp_r_minus_1 + 1.0) * _power_of_two(half) * _power_of_two(n - half)
+    return _scale(exp_r_minus_1 + 1.0, n)
 
 
 def _log_1_plus(f: Lanes) -> Lanes:
@@ -134,16 +148,17 @@ def _with_sign_of(magnitude: Lanes, x: Lanes) -> Lanes:
 
 
 def sigmoid(x: Lanes) -> Lanes:
-    """Return 1 / (1 + e^-x): from e^-|x|, which neither overflows nor cancels."""
-    t = exp(_minus_abs(x))
-    return x.constant(1.0).where(x.compare(">=", 0.0), t) / (t + 1.0)
+    """Return 1 / (1 + e^-x) = e^x / (1 + e^x): small values keep their digits, large ones round to 1."""
+    n, exp_r_minus_1 = _reduce(x.clip(_real(x).exp_range[0], SIGMOID_RANGE))
+    t = _scale(exp_r_minus_1 + 1.0, n)
+    return t / (t + 1.0)
 
 
 def tanh(x: Lanes) -> Lanes:
     """Return tanh(x) = q / (q + 2) with q = e^(2 |x|) - 1, which is accurate near 0, and the sign of x."""
     size = _minus_abs(x) * -2.0
     n, exp_r_minus_1 = _reduce(size.clip(0.0, 2 * _real(x).tanh_range))
-    scale = _power_of_two(n)
+    scale = _scale(x.constant(1.0), n)
     q = scale.fma(exp_r_minus_1, scale - 1.0)
     return _with_sign_of(q / (q + 2.0), x)
 

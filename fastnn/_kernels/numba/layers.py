@@ -245,13 +245,15 @@ def sigmoid_deltas(job, outputs, Y, entropies, rows, losses):
 
 
 @kernel
-def linear_deltas(job, outputs, Y, halves, rows, losses):
-    """Turn the outputs' z into z - y, and write each row's loss."""
-    K = job.n_outputs
-    for i in range(rows * K):
-        outputs[i] -= Y[i]
-        halves[i] = outputs[i] * outputs[i] / 2
-    add_outputs(halves, K, rows, losses)
+def linear_deltas(Z, width, Y, K, rows, losses):
+    """Turn each row's z into z - y, and write its loss."""
+    for r in range(rows):
+        total = 0.0
+        for k in range(K):
+            delta = Z[r * width + k] - Y[r * K + k]
+            Z[r * width + k] = delta
+            total += delta * delta
+        losses[r] = total / 2
 
 
 @kernel
@@ -268,17 +270,15 @@ def output_deltas(job, memory, row, rows, first, losses):
     if job.loss == SOFTMAX_LOSS:
         softmax_deltas(job, Z, width, outputs, first, rows, losses)
     else:
-        if width == K:
-            outputs = Z
-        else:
-            compact(Z, width, K, rows, outputs)
         Y = targets_of(job, Y, first, rows)
-        if job.loss == SIGMOID_LOSS:
-            sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
-        else:
-            linear_deltas(job, outputs, Y, entropies, rows, losses)
-        if width == K:
+        if job.loss != SIGMOID_LOSS:
+            linear_deltas(Z, width, Y, K, rows, losses)
             return
+        if width == K:
+            sigmoid_deltas(job, Z, Y, entropies, rows, losses)
+            return
+        compact(Z, width, K, rows, outputs)
+        sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
     for r in range(rows):
         for k in range(K):
             Z[r * width + k] = outputs[r * K + k]

@@ -154,6 +154,15 @@ class Lanes:
         addend = addend if isinstance(addend, Lanes) else self.constant(addend)
         return Lanes(self.builder, fma(self.builder, self.value, factor.value, addend.value))
 
+    def times_power_of_two(self, n: Lanes) -> Lanes | None:
+        """Return self * 2^n for whole n, rounded once, where one instruction does it."""
+        if LEVEL.name != "avx512" or not isinstance(self.value.type, ir.VectorType):
+            return None
+        name = f"llvm.x86.avx512.mask.scalef.{'ps' if self.bits == 32 else 'pd'}.512"
+        every, rounding = ir.Constant(ir.IntType(self.value.type.count), -1), INT32(4)  # the rounding in use
+        x = self.value
+        return Lanes(self.builder, call(self.builder, x.type, name, x, n.value, x, every, rounding))
+
     def as_int(self) -> Lanes:
         """Return the bits of the floats as integers."""
         return Lanes(self.builder, self.builder.bitcast(self.value, self.shaped(ir.IntType(self.bits))))
