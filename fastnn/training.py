@@ -6,10 +6,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +20,7 @@ from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import Data, Integers
 from fastnn.data import all_finite
 from fastnn.optimizers import Optimizer
+from fastnn.shuffling import random_order
 
 if TYPE_CHECKING:
     from fastnn.network import Network
@@ -36,10 +36,6 @@ _OPERATIONS_PER_SAMPLE = 5000
 # Calls of per-sample descent begin at multiples of this many samples: a kernel may take blocks of samples at a time,
 # and their boundaries, so the rounding, must not depend on the length of a call.
 _SGD_GRANULE = 1024
-# Of so many samples, an epoch's order is drawn while the kernels work on the one before: 10 ns a sample, where a
-# network of 20-16-1 needs 45 (on two cores: 0.81 times the time at 100,000, 0.92 at 200,000). A longer order is larger
-# than a core's cache, and drawing it slows the kernels by more than it takes (1.06 at 400,000, 1.15 at 1,000,000).
-_SAMPLES_DRAWN_AHEAD = range(100_000, 300_000)
 _SAMPLES_OF_ORDERS = 1_000_000  # in the orders of the epochs of one call: 8 MB
 
 
@@ -127,15 +123,15 @@ def train(network: Network, data: Data, plan: Plan) -> History:
     bar = _progress_bar(plan.epochs * plan.samples) if plan.progress else None
     together = _epochs_per_call(network, plan)
     try:
-        with closing(_orders(network, plan)) as orders:
-            while history.epochs < plan.epochs:
-                _epochs(network, data, plan, list(islice(orders, together)), history, bar)
-                if plan.validation is not None:
-                    network._validate(plan.validation, history)
-                if plan.verbose:
-                    (bar.write if bar else print)(str(history))
-                if plan.callback is not None and plan.callback(network, history) is True:
-                    break
+        while history.epochs < plan.epochs:
+            orders = [_order(network, plan) for _ in range(min(together, plan.epochs - history.epochs))]
+            _epochs(network, data, plan, orders, history, bar)
+            if plan.validation is not None:
+                network._validate(plan.validation, history)
+            if plan.verbose:
+                (bar.write if bar else print)(str(history))
+            if plan.callback is not None and plan.callback(network, history) is True:
+                break
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
@@ -147,14 +143,13 @@ def train(network: Network, data: Data, plan: Plan) -> History:
 def _epochs_per_call(network: Network, plan: Plan) -> int:
     """Return how many epochs go into one kernel call: one, if anything looks at the network in between.
 
-    Small ones are over before Python has prepared the call, in about 200 us. An order is drawn beside the epoch before:
-    only if that does not pay are there several to a call.
+    Small ones are over before Python has prepared the call, in about 200 us.
     """
     if plan.validation is not None or plan.verbose or plan.callback is not None or plan.l2 > 0:
         return 1
     samples = _samples_per_call(network)
     if plan.shuffled:
-        samples = 0 if plan.samples in _SAMPLES_DRAWN_AHEAD else min(samples, _SAMPLES_OF_ORDERS)
+        samples = min(samples, _SAMPLES_OF_ORDERS)
     return max(1, samples // plan.samples)
 
 
@@ -163,31 +158,9 @@ def _samples_per_call(network: Network) -> int:
     return int(operations / (6 * len(network.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
 
 
-def _orders(network: Network, plan: Plan) -> Generator[Integers]:
-    """Yield the order of each epoch's samples; empty where it does not matter.
-
-    Whoever closes this early finds the network's generator as if no later order had been drawn. A callback may look at
-    the generator: then nothing is drawn ahead.
-    """
-    if not plan.shuffled or plan.callback is not None or plan.samples not in _SAMPLES_DRAWN_AHEAD:
-        for _ in range(plan.epochs):
-            yield network.rng.permutation(plan.samples) if plan.shuffled else np.empty(0, dtype=np.int64)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # importing fastnn takes 6 ms less
-
-    order = network.rng.permutation(plan.samples)
-    with ThreadPoolExecutor(1) as pool:
-        for _ in range(plan.epochs - 1):
-            state = network.rng.bit_generator.state
-            following = pool.submit(network.rng.permutation, plan.samples)
-            try:
-                yield order
-                order = following.result()
-            except BaseException:
-                following.result()
-                network.rng.bit_generator.state = state
-                raise
-    yield order
+def _order(network: Network, plan: Plan) -> Integers:
+    """Draw the order of an epoch's samples; empty where it does not matter."""
+    return random_order(network.rng, plan.samples) if plan.shuffled else np.empty(0, dtype=np.int64)
 
 
 def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], history: History, bar: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import signal
@@ -209,31 +208,7 @@ def test_how_much_goes_into_one_call(backend, monkeypatch):
     assert calls[0] == ((194_000, 194) if backend == "numpy" else (1_000_000, 1000))
     calls.clear()
     tiny.fit(X, y, batch_size=100_000, epochs=2)
-    assert calls[-1] == (100_000 if backend == "numpy" else 200_000, 1), "each order is drawn beside the epoch before"
-
-
-@pytest.mark.parametrize("ended_by", [None, "an interrupt", "an error"])
-def test_orders_drawn_ahead_are_those_of_one_after_the_other(monkeypatch, classes, ended_by):
-    run, nets = fastnn.training._run, []
-    for drawn_ahead in (range(10**9), range(0)):
-        calls = []
-
-        def run_until_the_third(*args, calls=calls):
-            calls.append(None)
-            if len(calls) == 3 and ended_by:
-                raise KeyboardInterrupt if ended_by == "an interrupt" else ZeroDivisionError
-            return run(*args)
-
-        monkeypatch.setattr(fastnn.training, "_SAMPLES_DRAWN_AHEAD", drawn_ahead)
-        monkeypatch.setattr(fastnn.training, "_run", run_until_the_third)
-        monkeypatch.setattr(fastnn.training, "_epochs_per_call", lambda *_: 1)
-        nets.append(network())
-        with contextlib.suppress(ZeroDivisionError):
-            nets[-1].fit(*classes, epochs=5, batch_size=10)
-        assert len(calls) == (3 if ended_by else 5)
-    ahead, after = nets
-    np.testing.assert_array_equal(ahead.parameters, after.parameters)
-    assert ahead.rng.bit_generator.state == after.rng.bit_generator.state
+    assert calls[-1] == ((100_000, 1) if backend == "numpy" else (400_000, 2))
 
 
 INTERRUPTED = """

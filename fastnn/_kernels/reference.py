@@ -205,6 +205,24 @@ def minibatch_epoch(
         update(model, parameters, gradient, optimizer, float(optimizer.rates[step]))
 
 
+def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
+    """Write the order of the samples in a grid whose columns and rows have turned."""
+    rows, columns, samples = np.uint32(across.shape[1]), np.uint32(down.shape[1]), len(order)
+
+    def turned(cells: Integers) -> Integers:
+        row, column = (part.astype(np.uint32) for part in np.divmod(cells, np.int64(columns)))
+        for steps_down, steps_across in zip(down, across, strict=True):
+            row += steps_down[column]
+            np.minimum(row, row - rows, out=row)  # the remainder: the difference wraps around where it is the row
+            column += steps_across[row]
+            np.minimum(column, column - columns, out=column)
+        return row * np.int64(columns) + column
+
+    order[:] = turned(np.arange(samples))
+    while (after := np.flatnonzero(order >= samples)).size:
+        order[after] = turned(order[after])
+
+
 def sgd_epoch(
     model: Model,
     parameters: Array,

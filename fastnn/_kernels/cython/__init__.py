@@ -12,6 +12,7 @@ import numpy as np
 # Not `from ... import`, whose error for a module that is not there speaks of a circular import.
 import fastnn._kernels.cython.kernels as kernels
 from fastnn._kernels.compiled import CompiledKernels
+from fastnn._kernels.contract import Integers
 from fastnn._kernels.job import COLUMNS, JOB, Job
 
 kernels.use_level(os.environ.get("FASTNN_SIMD", ""))
@@ -60,6 +61,12 @@ def _work(job: Job) -> None:
     work(job.address)
 
 
+def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
+    """Write the order of the samples in a grid whose columns and rows have turned."""
+    (rounds, columns), rows = down.shape, across.shape[1]
+    kernels.shuffle_grid(down.ctypes.data, across.ctypes.data, rounds, rows, columns, order.ctypes.data, len(order))
+
+
 def cache_folder() -> None:
     """Return None: nothing is compiled at run time."""
 
@@ -82,5 +89,6 @@ __all__ = [
     "loss_and_gradient",
     "minibatch_epoch",
     "sgd_epoch",
+    "shuffle_grid",
     "simd_level",
 ]

@@ -1,7 +1,7 @@
 """The kernels compiled by Cython, one file each as in the Numba backend; the primitives beneath them are in C."""
 
 from libc.math cimport log
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastnn._kernels.cython.primitives cimport *
@@ -22,3 +22,4 @@ include "deferred.pxi"
 include "sgd.pxi"
 include "staging.pxi"
 include "training.pxi"
+include "shuffle.pxi"

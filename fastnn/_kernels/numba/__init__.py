@@ -14,6 +14,7 @@ from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.job import Job
 from fastnn._kernels.numba import training
 from fastnn._kernels.numba.cache import cache_folder
+from fastnn._kernels.numba.shuffle import shuffle_grid
 from fastnn._kernels.numba.simd import LEVEL
 
 _threads_in_use = threading.Lock()
@@ -57,6 +58,7 @@ def warm_up(dtype: npt.DTypeLike) -> None:
     """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
     training.compiled(np.dtype(dtype))
     training.run.compile((types.int64,) * 3)
+    shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64[::1]))
 
 
 def simd_level() -> str:
@@ -77,6 +79,7 @@ __all__ = [
     "loss_and_gradient",
     "minibatch_epoch",
     "sgd_epoch",
+    "shuffle_grid",
     "simd_level",
     "warm_up",
 ]

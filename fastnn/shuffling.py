@@ -1,0 +1,37 @@
+"""The random order of an epoch's samples.
+
+Few samples are shuffled by NumPy. That visits memory at random: 8 ns a sample while the order fits in a cache, 15 at
+1,000,000 samples, 30 at 10,000,000, where a network of 20-16-1 trains on a sample in 26. So many samples are laid out
+in a grid instead, row by row. A round turns each column by a random number of cells, and then each row; the order is
+the samples' new cells, read row by row. That takes 5 ns a sample at any size, from two small tables.
+
+It is a Feistel network on a grid whose round functions are random tables (Luby and Rackoff, "How to construct
+pseudorandom permutations from pseudorandom functions", SIAM J. Comput. 17, 1988; for any number of cells: Black and
+Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Three rounds of two turns pass every test of
+``tests/test_shuffling.py`` that NumPy's shuffle passes; four are used.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import numpy as np
+
+from fastnn import _kernels
+from fastnn._kernels.contract import Integers
+
+GRID_SAMPLES = 16_384  # below, drawing the tables takes as long as NumPy's shuffle
+ROUNDS = 4
+
+
+def random_order(rng: np.random.Generator, samples: int) -> Integers:
+    """Return the samples' numbers in random order, another one at each call."""
+    if samples < GRID_SAMPLES:
+        return rng.permutation(samples)
+    columns = isqrt(samples - 1) + 1
+    rows = -(-samples // columns)
+    down = rng.integers(rows, size=(ROUNDS, columns), dtype=np.uint32)
+    across = rng.integers(columns, size=(ROUNDS, rows), dtype=np.uint32)
+    order = np.empty(samples, dtype=np.int64)
+    _kernels.kernels().shuffle_grid(down, across, order)
+    return order
