@@ -65,11 +65,11 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
 # layer and divided ones. DEFERRED says that per-sample descent updates the layer's weights once a block. SPLIT is the
 # row at which its weights (in per-sample descent a deeper layer's transposed ones) are divided in two parts for
-# products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. After a hidden layer a
-# single output has width 1.
+# products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. FLIPPED says that the sums of
+# a gradient lie transposed, inputs along the lanes. After a hidden layer a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
-    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block",
+    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block", "flipped",
 )  # fmt: skip
 
 CACHE_LINE = 64
@@ -201,6 +201,9 @@ class Job:
             self._column(name)[:] = values
         if len(n_in) > 1 and n_out[-1] == 1:  # one output is a dot product: its lanes would be empty but for one
             self._column("width_out")[-1] = 1
+        # A row of weights of one vector or less: a gradient's register tile, that vector wide, would wait for loads, and
+        # where outputs are few its lanes would be empty. The first layer's inputs are not padded to whole vectors.
+        self._column("flipped")[1:] = self._column("width_out")[1:] <= self._lanes
         self.set(
             layers=len(n_in),
             table=self._address(self.table),
@@ -337,9 +340,12 @@ class Job:
         self._column("deltas")[:-1], end = _offsets(rows * width_out[:-1], end)
         self._column("deltas")[-1] = self._column("outputs")[-1]  # the output's delta takes the output's place
         tile_size = self._line(end + 3 * rows * outputs)  # outputs, targets and losses without padding
-        # The last row is the biases' gradient; one output's weights lie along the lanes, and its bias after them.
-        one_output = self._column("width_in") + self._lanes
-        self._column("sums")[:], sums_size = _offsets(np.where(width_out == 1, one_output, (n_in + 1) * width_out))
+        # The last row is the biases' gradient. Flipped sums have a row for each output, then the biases' and room for the
+        # weights' once more, as they lie in the parameters.
+        n_out = self._column("n_out")
+        flipped_size = n_out * self._column("width_in") + self._lanes + self._padded(n_in * n_out)
+        sizes = np.where(self._column("flipped"), flipped_size, (n_in + 1) * width_out)
+        self._column("sums")[:], sums_size = _offsets(sizes)
         tiles = 1 if self["shared"] else self["threads"]
         self.set(
             tile_size=tile_size,

@@ -31,7 +31,7 @@ cdef struct Job:
 # The columns of the layer table.
 cdef enum:
     N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, DELTAS, SUMS,
-    DEFERRED, SPLIT, FIRST_BLOCK, COLUMNS
+    DEFERRED, SPLIT, FIRST_BLOCK, FLIPPED, COLUMNS
 
 
 def fields(int64_t address):

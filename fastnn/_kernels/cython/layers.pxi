@@ -302,18 +302,30 @@ cdef void backward(const Job *job, real *memory, int64_t first, int64_t row, int
         multiply_by_derivative(field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in)
 
 
-cdef void add_output_gradient(
-    const real *A, int64_t stride, const real *delta, real *sums, int64_t n_in, int64_t begin, int64_t end,
-    int64_t rows, int mode,
+cdef inline void add_bias_gradient(
+    const Job *job, const real *delta, int64_t width, int64_t rows, real *C, int mode
 ) noexcept nogil:
-    """Add A^T delta to the sums of a single output, whose weights lie along the lanes, its bias after them."""
-    cdef int64_t count = padded(A, min(end, n_in) - begin)
+    """Add the rows of delta to C: A^T of ones, both of whose strides are 0."""
+    multiply(1, width, rows, reals(delta, job.one), 0, 0, delta, width, C, width, mode, C)
+
+
+cdef void add_flipped_gradient(
+    const Job *job, const real *A, int64_t stride, int64_t layer, const real *delta, real *sums, int64_t begin,
+    int64_t end, int64_t rows, int mode,
+) noexcept nogil:
+    """Add delta^T A to columns begin .. end of a layer's flipped sums; the biases' come after its rows."""
+    cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
+    cdef int64_t count = padded(A, min(end, n_in) - begin), next_output = n_out > 1
     cdef real *C = sums + begin
     cdef real total
-    multiply(1, count, rows, delta, 0, 1, A + begin, stride, C, count, mode, C)
+    multiply(n_out, count, rows, delta, next_output, width, A + begin, stride, C, stride, mode, C)
     if end > n_in:
-        total = total_of(delta, rows)
-        sums[stride] = total if mode == FASTNN_STORE else sums[stride] + total
+        C = sums + n_out * stride
+        if width == 1:
+            total = total_of(delta, rows)
+            C[0] = total if mode == FASTNN_STORE else C[0] + total
+        else:
+            add_bias_gradient(job, delta, width, rows, C, mode)
 
 
 cdef void add_gradient(
@@ -330,11 +342,10 @@ cdef void add_gradient(
     cdef int64_t weights = min(end, n_in) - begin
     if layer > 0:
         A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, 0), field(job, layer, WIDTH_IN)
-    if width == 1:
-        add_output_gradient(A, stride, delta, C, n_in, begin, end, rows, mode)
+    if field(job, layer, FLIPPED):
+        add_flipped_gradient(job, A, stride, layer, delta, C, begin, end, rows, mode)
         return
     C += begin * width
     multiply(weights, width, rows, A + begin, 1, stride, delta, width, C, width, mode, C)
-    if end > n_in:  # A^T of ones: both strides are 0
-        C += weights * width
-        multiply(1, width, rows, reals(memory, job.one), 0, 0, delta, width, C, width, mode, C)
+    if end > n_in:
+        add_bias_gradient(job, delta, width, rows, C + weights * width, mode)

@@ -145,10 +145,9 @@ cdef inline real *block_sums(
 
     A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
     """
-    cdef int64_t width = field(job, layer, WIDTH_OUT)
-    if job.tile_count < job.batch_rows or width == 1:
+    if job.tile_count < job.batch_rows or field(job, layer, FLIPPED):
         return reals(like, job.sums)
-    return thread_scratch(job, like, thread) - (field(job, layer, SUMS) + begin * width)
+    return thread_scratch(job, like, thread) - (field(job, layer, SUMS) + begin * field(job, layer, WIDTH_OUT))
 
 
 cdef void add_block(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:

@@ -62,16 +62,28 @@ cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin
         transpose(min(end, n_in) - begin, n_out, W + begin * n_out, n_out, transposed + begin, width_in)
 
 
+cdef real *unflip(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
+    """Lay columns begin .. end of a layer's flipped sums out as its weights lie in the parameters; return where."""
+    cdef int64_t n_out = field(job, layer, N_OUT), width_in = field(job, layer, WIDTH_IN)
+    cdef real *rows = sums + n_out * width_in + padded(sums, 1) + begin * n_out
+    if n_out == 1:
+        return sums + begin
+    transpose(n_out, end - begin, sums + begin, width_in, rows, n_out)
+    return rows
+
+
 cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
     """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
     cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
-    cdef int64_t i, j, bias, last = min(end, n_in)
+    cdef int64_t i, j, bias, last = min(end, n_in), flipped = field(job, layer, FLIPPED)
     cdef real *G = sums + field(job, layer, SUMS)
     cdef real *rows = G + begin * width
     if end > n_in:  # before the rows above it move
-        bias = field(job, layer, WIDTH_IN) if width == 1 else n_in * width
+        bias = n_out * field(job, layer, WIDTH_IN) if flipped else n_in * width
         apply(job, field(job, layer, BIASES), n_out, G + bias, False)
-    if n_out != width:
+    if flipped:
+        rows = unflip(job, G, layer, begin, last)
+    elif n_out != width:
         for i in range(1, last - begin):
             for j in range(n_out):
                 rows[i * n_out + j] = rows[i * width + j]
@@ -80,17 +92,27 @@ cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin,
         refresh(job, sums, layer, begin, end)
 
 
+cdef void add_parts(const Job *job, real *sums, int64_t chunks, int64_t start, int64_t n) noexcept nogil:
+    """Add the other chunks' n sums from ``start`` on to the first chunk's, in order."""
+    cdef int64_t i, chunk
+    cdef real *total = sums + start
+    cdef real *part
+    for chunk in range(1, chunks):
+        part = total + chunk * job.sums_size
+        for i in range(n):
+            total[i] += part[i]
+
+
 cdef void add_chunks(
     const Job *job, real *sums, int64_t chunks, int64_t layer, int64_t begin, int64_t end
 ) noexcept nogil:
-    """Add the other chunks' sums to the first chunk's, in order."""
-    cdef int64_t i, chunk, width = field(job, layer, WIDTH_OUT)
-    cdef int64_t start = field(job, layer, SUMS) + begin * width, n = (end - begin) * width
-    cdef real *total = sums + start
-    cdef real *part
-    if width == 1 and end > field(job, layer, N_IN):
-        n = field(job, layer, WIDTH_IN) + 1 - begin
-    for chunk in range(1, chunks):
-        part = sums + chunk * job.sums_size + start
-        for i in range(n):
-            total[i] += part[i]
+    """Add the other chunks' sums of a layer's rows begin .. end to the first chunk's."""
+    cdef int64_t start = field(job, layer, SUMS), width = field(job, layer, WIDTH_OUT), n_in = field(job, layer, N_IN)
+    cdef int64_t k, n_out = field(job, layer, N_OUT), width_in = field(job, layer, WIDTH_IN)
+    if not field(job, layer, FLIPPED):
+        add_parts(job, sums, chunks, start + begin * width, (end - begin) * width)
+        return
+    for k in range(n_out):
+        add_parts(job, sums, chunks, start + k * width_in + begin, min(end, n_in) - begin)
+    if end > n_in:
+        add_parts(job, sums, chunks, start + n_out * width_in, n_out)

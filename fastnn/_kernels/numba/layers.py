@@ -14,8 +14,10 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    FLIPPED,
     N_IN,
     N_OUT,
+    ONE,
     OUTPUTS,
     PACKED,
     START,
@@ -317,14 +319,25 @@ def padded(like, n):
 
 
 @kernel
-def add_output_gradient(job, A, stride, delta, sums, n_in, begin, end, rows, mode):
-    """Add A^T delta to the sums of a single output, whose weights lie along the lanes, its bias after them."""
-    last = min(end, n_in)
-    C, count = advance(sums, begin), padded(A, last - begin)
-    call(job.multiply, (1, count, rows, delta, 0, 1, advance(A, begin), stride, C, count, mode, C))
+def add_flipped_gradient(job, A, stride, layer, delta, sums, begin, end, rows, mode):
+    """Add delta^T A to columns begin .. end of a layer's flipped sums; the biases' come after its rows."""
+    n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
+    C, count = advance(sums, begin), padded(A, min(end, n_in) - begin)
+    next_output = ONE if n_out > 1 else START
+    call(job.multiply, (n_out, count, rows, delta, next_output, width, advance(A, begin), stride, C, stride, mode, C))
     if end > n_in:
-        total = total_of(delta, rows)
-        sums[stride] = total if mode == ASSIGN else sums[stride] + total
+        C = advance(sums, n_out * stride)
+        if width == 1:
+            total = total_of(delta, rows)
+            C[0] = total if mode == ASSIGN else C[0] + total
+        else:
+            add_bias_gradient(job, delta, width, rows, C, mode)
+
+
+@kernel
+def add_bias_gradient(job, delta, width, rows, C, mode):
+    """Add the rows of delta to C: A^T of ones, both of whose strides are 0."""
+    call(job.multiply, (1, width, rows, reals(delta, job.one), 0, 0, delta, width, C, width, mode, C))
 
 
 @kernel
@@ -338,12 +351,11 @@ def add_gradient(job, memory, A, stride, layer, begin, end, rows, sums, mode):
         A, stride = layer_memory(job, memory, layer - 1, OUTPUTS, START), field(job, layer, WIDTH_IN)
     delta = layer_memory(job, memory, layer, DELTAS, START)
     C = advance(sums, field(job, layer, SUMS))
-    if width == 1:
-        add_output_gradient(job, A, stride, delta, C, n_in, begin, end, rows, mode)
+    if field(job, layer, FLIPPED):
+        add_flipped_gradient(job, A, stride, layer, delta, C, begin, end, rows, mode)
         return
     C = advance(C, begin * width)
     weights = min(end, n_in) - begin
     call(job.multiply, (weights, width, rows, advance(A, begin), 1, stride, delta, width, C, width, mode, C))
-    if end > n_in:  # A^T of ones: both strides are 0
-        C = advance(C, weights * width)
-        call(job.multiply, (1, width, rows, reals(memory, job.one), 0, 0, delta, width, C, width, mode, C))
+    if end > n_in:
+        add_bias_gradient(job, delta, width, rows, advance(C, weights * width), mode)

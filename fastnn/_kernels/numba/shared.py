@@ -24,6 +24,7 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    FLIPPED,
     N_IN,
     N_OUT,
     OUTPUTS,
@@ -180,10 +181,9 @@ def block_sums(job, like, thread, layer, begin):
 
     A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
     """
-    width = field(job, layer, WIDTH_OUT)
-    if job.tile_count < job.batch_rows or width == 1:
+    if job.tile_count < job.batch_rows or field(job, layer, FLIPPED):
         return reals(like, job.sums)
-    return advance(thread_scratch(job, like, thread), -(field(job, layer, SUMS) + begin * width))
+    return advance(thread_scratch(job, like, thread), -(field(job, layer, SUMS) + begin * field(job, layer, WIDTH_OUT)))
 
 
 @kernel

@@ -12,6 +12,7 @@ from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
     BIAS,
     BIASES,
+    FLIPPED,
     N_IN,
     N_OUT,
     PACKED,
@@ -26,7 +27,7 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.simd import advance, lanes
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
 
@@ -133,16 +134,27 @@ def block_at(job, task):
 
 
 @kernel
+def unflip(job, sums, layer, begin, end):
+    """Lay columns begin .. end of a layer's flipped sums out as its weights lie in the parameters; return where."""
+    n_out, width_in, flipped = field(job, layer, N_OUT), field(job, layer, WIDTH_IN), advance(sums, begin)
+    if n_out == 1:
+        return flipped
+    rows = advance(sums, n_out * width_in + lanes(sums) + begin * n_out)
+    call(job.transpose, (n_out, end - begin, flipped, width_in, rows, n_out))
+    return rows
+
+
+@kernel
 def finish_block(job, sums, layer, begin, end):
     """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
     n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
-    G = advance(sums, field(job, layer, SUMS))
+    G, flipped = advance(sums, field(job, layer, SUMS)), field(job, layer, FLIPPED)
     last = min(end, n_in)
-    rows = advance(G, begin * width)
     if end > n_in:  # before the rows above it move
-        bias = field(job, layer, WIDTH_IN) if width == 1 else n_in * width
+        bias = n_out * field(job, layer, WIDTH_IN) if flipped else n_in * width
         apply(job, field(job, layer, BIASES), n_out, advance(G, bias), False)
-    if n_out != width:
+    rows = unflip(job, G, layer, begin, last) if flipped else advance(G, begin * width)
+    if n_out != width and not flipped:
         for i in range(1, last - begin):
             for j in range(n_out):
                 rows[i * n_out + j] = rows[i * width + j]
@@ -152,14 +164,24 @@ def finish_block(job, sums, layer, begin, end):
 
 
 @kernel
-def add_chunks(job, sums, chunks, layer, begin, end):
-    """Add the other chunks' sums to the first chunk's, in order."""
-    width = field(job, layer, WIDTH_OUT)
-    start, n = field(job, layer, SUMS) + begin * width, (end - begin) * width
-    if width == 1 and end > field(job, layer, N_IN):
-        n = field(job, layer, WIDTH_IN) + 1 - begin
+def add_parts(job, sums, chunks, start, n):
+    """Add the other chunks' n sums from ``start`` on to the first chunk's, in order."""
     total = advance(sums, start)
     for chunk in range(1, chunks):
         part = advance(sums, chunk * job.sums_size + start)
         for i in range(n):
             total[i] += part[i]
+
+
+@kernel
+def add_chunks(job, sums, chunks, layer, begin, end):
+    """Add the other chunks' sums of a layer's rows begin .. end to the first chunk's."""
+    start, width = field(job, layer, SUMS), field(job, layer, WIDTH_OUT)
+    if not field(job, layer, FLIPPED):
+        add_parts(job, sums, chunks, start + begin * width, (end - begin) * width)
+        return
+    n_in, n_out, width_in = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_IN)
+    for k in range(n_out):
+        add_parts(job, sums, chunks, start + k * width_in + begin, min(end, n_in) - begin)
+    if end > n_in:
+        add_parts(job, sums, chunks, start + n_out * width_in, n_out)
