@@ -71,7 +71,7 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
 }
 
 /* Narrow tiles ask for rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself. */
-#define ROWS_AHEAD 96
+#define ROWS_AHEAD 48
 
 INLINE void ask_for_rows(const REAL *A, ptrdiff_t count)
 {

@@ -57,7 +57,7 @@ MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in
 # smaller B is better left whole: then A's rows, which come from memory, are read in long runs (155 and 188 GFLOP/s).
 LARGE, MAX_DEPTH = 8 * 1024 * 1024 // LEVEL.bits, 64  # in vectors: 1 MB
 # Narrow tiles ask for rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself.
-ROWS_AHEAD = 96
+ROWS_AHEAD = 48
 _VECTORS_A_LINE = 8 * CACHE_LINE // LEVEL.bits
 _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
