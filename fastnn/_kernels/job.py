@@ -201,8 +201,8 @@ class Job:
             self._column(name)[:] = values
         if len(n_in) > 1 and n_out[-1] == 1:  # one output is a dot product: its lanes would be empty but for one
             self._column("width_out")[-1] = 1
-        # A row of weights of one vector or less: a gradient's register tile, that vector wide, would wait for loads, and
-        # where outputs are few its lanes would be empty. The first layer's inputs are not padded to whole vectors.
+        # Rows of weights of one vector or less: a gradient's register tile, so narrow, would wait for loads, and where
+        # outputs are few its lanes would be empty. The first layer's inputs are not padded to whole vectors.
         self._column("flipped")[1:] = self._column("width_out")[1:] <= self._lanes
         self.set(
             layers=len(n_in),
@@ -340,8 +340,8 @@ class Job:
         self._column("deltas")[:-1], end = _offsets(rows * width_out[:-1], end)
         self._column("deltas")[-1] = self._column("outputs")[-1]  # the output's delta takes the output's place
         tile_size = self._line(end + 3 * rows * outputs)  # outputs, targets and losses without padding
-        # The last row is the biases' gradient. Flipped sums have a row for each output, then the biases' and room for the
-        # weights' once more, as they lie in the parameters.
+        # The last row is the biases' gradient. Flipped sums have a row for each output, then the biases', and room for
+        # the weights' once more, as they lie in the parameters.
         n_out = self._column("n_out")
         flipped_size = n_out * self._column("width_in") + self._lanes + self._padded(n_in * n_out)
         sizes = np.where(self._column("flipped"), flipped_size, (n_in + 1) * width_out)
