@@ -213,7 +213,7 @@ def test_multiply(level, mode, by_columns, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [STORE, ADD, BIAS])
+@pytest.mark.parametrize("mode", [STORE, ADD, BIAS, BIAS_FROM_MEMORY])
 def test_multiply_of_a_sum_over_samples(level, mode, dtype):
     """A's row stride is 0: the numbers are one after the other, or one again and again."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
@@ -224,7 +224,7 @@ def test_multiply_of_a_sum_over_samples(level, mode, dtype):
         B = np.full((depth + 1, cols + 3), np.nan, dtype)
         B[:depth, :cols] = rng.normal(size=(depth, cols))
         C = np.append(rng.normal(size=cols), np.nan).astype(dtype)
-        start, a, b = (0.0, C[:cols].astype(float), bias.astype(float))[mode], A.astype(float), B[:depth, :cols]
+        start, a, b = (0.0, C[:cols].astype(float), *[bias.astype(float)] * 2)[mode], A.astype(float), B[:depth, :cols]
         a = np.broadcast_to(a if a_depth else a[0], depth)
         run(1, cols, depth, at(A), 0, a_depth, at(B), cols + 3, at(C), cols, mode, at(bias))
         error, size = np.abs(C[:cols] - (start + a @ b)), np.abs(start) + np.abs(a) @ np.abs(b)

@@ -313,7 +313,7 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
 def test_multiply_of_a_sum_over_samples(mode, dtype):
     """A's row stride is 0: the numbers are one after the other, or one again and again."""
     rng = np.random.default_rng(0)
@@ -323,7 +323,7 @@ def test_multiply_of_a_sum_over_samples(mode, dtype):
         B = np.full((depth + 1, cols + 3), np.nan, dtype)
         B[:depth, :cols] = rng.normal(size=(depth, cols))
         C = np.append(rng.normal(size=cols), np.nan).astype(dtype)
-        start, a, b = (0.0, C[:cols].astype(float), bias.astype(float))[mode], A.astype(float), B[:depth, :cols]
+        start, a, b = (0.0, C[:cols].astype(float), *[bias.astype(float)] * 2)[mode], A.astype(float), B[:depth, :cols]
         a = np.broadcast_to(a if a_depth else a[0], depth)
         run_multiply(1, cols, depth, A, 0, a_depth, B, cols + 3, C, cols, mode, bias, 0)
         error, size = np.abs(C[:cols] - (start + a @ b)), np.abs(start) + np.abs(a) @ np.abs(b)

@@ -10,7 +10,6 @@ preallocated (m samples, s_l units in layer l, P parameters, ``real`` is float32
 - ``sgd_epoch(model, parameters, data, order, optimizer, losses, epochs=1)``: one step a sample.
 - ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses, epochs=1)``: one step a batch; the
   last batch of an epoch may be smaller. ``batch_size >= m`` is gradient descent.
-
 - ``shuffle_grid(down, across, order)``: the order of samples that lie in a grid, row by row, whose columns and rows
   have turned: round i moves a cell in column c down by ``down[i, c]`` rows, then, from its new row r, across by
   ``across[i, r]`` columns, in a circle; a cell after the last sample makes the same moves again, until it is none.

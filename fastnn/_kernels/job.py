@@ -4,8 +4,8 @@ All fields are 8 bytes wide: addresses, counts and float64 numbers. Arrays go in
 dtype serves read-only arrays and views alike. `Job` keeps the arrays alive while the kernels run.
 
 How the work is divided. Rows (samples) pass forward and backward independently of each other, and so do blocks of the
-gradient's rows; each sum over samples is one chain in a fixed order. So a result depends neither on the number of
-threads nor on which of them did what.
+gradient's rows; each sum over samples is added in an order that follows from the shapes alone. So a result depends
+neither on the number of threads nor on which of them did what.
 
 - If the network has more weights than the batch has activations, or is too large for a second gradient, all threads
   share a tile. Its rows are divided among them, and then the gradient's blocks. But large layers are divided by their

@@ -216,7 +216,7 @@ def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
             np.minimum(row, row - rows, out=row)  # the remainder: the difference wraps around where it is the row
             column += steps_across[row]
             np.minimum(column, column - columns, out=column)
-        return row * np.int64(columns) + column
+        return row.astype(np.int64) * columns + column
 
     order[:] = turned(np.arange(samples))
     while (after := np.flatnonzero(order >= samples)).size:

@@ -107,6 +107,7 @@ class Session:
     def memory(self, samples: int) -> float | None:
         """Return the peak memory in bytes above the data and the loaded, warm library; None where it cannot be read."""
         self.trainer = self.new_trainer()
+        self.trainer.lean = True
         self.trainer.fit(1, min(samples, 2000))
         gc.collect()
         try:

@@ -30,7 +30,8 @@ INLINE void sum_lanes_of_eight(const vec *x, REAL *out)
 #define ADDED(a, b, shuffle, low, high) (shuffle(a, b, low) + shuffle(a, b, high))
     vec eighths[4], quarters[2];
     UNROLL for (int i = 0; i < 4; i++) eighths[i] = ADDED(x[i], x[i + 4], _mm512_shuffle_f32x4, 0x44, 0xee);
-    UNROLL for (int i = 0; i < 2; i++) quarters[i] = ADDED(eighths[i], eighths[i + 2], _mm512_shuffle_f32x4, 0x88, 0xdd);
+    UNROLL for (int i = 0; i < 2; i++)
+        quarters[i] = ADDED(eighths[i], eighths[i + 2], _mm512_shuffle_f32x4, 0x88, 0xdd);
     vec halves = ADDED(quarters[0], quarters[1], _mm512_shuffle_ps, 0x44, 0xee);
     vec sums = ADDED(halves, halves, _mm512_shuffle_ps, 0x88, 0xdd);
 #undef ADDED

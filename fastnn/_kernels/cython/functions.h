@@ -31,7 +31,8 @@
 #define CONSTANT(x) broadcast((REAL)(x))
 
 /* SHIFTER + n holds the integer n in its low bits, rounded to nearest. LN2_HIGH n is exact for every exponent n.
-   Below EXP_MIN exp rounds to 0, above EXP_MAX to infinity; beyond SIGMOID_MAX and TANH_MAX those round to 1. */
+   Below EXP_MIN exp rounds to 0, above EXP_MAX to infinity; sigmoid rounds to 1 beyond
+   SIGMOID_MAX, tanh beyond TANH_MAX. */
 #define SIGMOID_MAX 40.0
 #if BITS == 32
 static const REAL exp_coefficients[] = {0.5f, 0.16666576f, 0.041666552f, 0.008363233f, 0.001392625f};

@@ -315,7 +315,8 @@ cdef void add_flipped_gradient(
 ) noexcept nogil:
     """Add delta^T A to columns begin .. end of a layer's flipped sums; the biases' come after its rows."""
     cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
-    cdef int64_t count = padded(A, min(end, n_in) - begin), next_output = n_out > 1
+    cdef int64_t count = padded(A, min(end, n_in) - begin)
+    cdef int64_t next_output = n_out > 1  # the stride between outputs; 0 lets the sum be several chains
     cdef real *C = sums + begin
     cdef real total
     multiply(n_out, count, rows, delta, next_output, width, A + begin, stride, C, stride, mode, C)

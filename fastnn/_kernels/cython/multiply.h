@@ -5,7 +5,8 @@
    A W, A^T delta and delta W^T. Every element is one chain of multiply-adds over k, in order: the result does not
    depend on the tile that computes it.
 
-   Where a_row is 0 the one row is a sum over samples, never a part of a taller product: it may be several chains. */
+   Where a_row is 0 there must be one row: a sum over samples, not a part of a taller product. It may be several
+   chains. */
 #define tile NAME(tile)
 #define ask_for_rows NAME(ask_for_rows)
 #define sum_rows NAME(sum_rows)
@@ -70,8 +71,10 @@ INLINE void tile(const int R, const int N, ptrdiff_t depth, const REAL *A, ptrdi
     }
 }
 
-/* Narrow tiles ask for rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself. */
+/* Narrow tiles ask for short rows of A (in bytes) this far ahead: at 20 numbers a row, memory takes longer than the
+   tile itself. Long ones the CPU follows on its own. */
 #define ROWS_AHEAD 48
+#define SHORT_ROW 1024
 
 INLINE void ask_for_rows(const REAL *A, ptrdiff_t count)
 {
@@ -88,7 +91,8 @@ INLINE void strip(const int N, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, p
     ptrdiff_t tiles = (rows + MAX_ROWS(N) - 1) / MAX_ROWS(N);
     for (ptrdiff_t t = 0; t < tiles; t++) {
         ptrdiff_t height = SHARE(rows, tiles, t);
-        if (N < TILE_VECTORS && ahead > 0) ask_for_rows(A + ROWS_AHEAD * a_row, height * a_row);
+        if (N < TILE_VECTORS && ahead > 0 && a_row * (ptrdiff_t)sizeof(REAL) <= SHORT_ROW)
+            ask_for_rows(A + ROWS_AHEAD * a_row, height * a_row);
         switch (height) {
             TILE(1); TILE(2); TILE(3); TILE(4); TILE(5); TILE(6);
         default:
@@ -115,8 +119,8 @@ static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, c
     }
 }
 
-/* One row of C, a vector wide, of numbers A and rows of B: eight chains, whose sums are added as a tree. One chain would
-   wait for each multiply-add: 20-16-1, full batch, took 1.06 times as long. */
+/* One row of C, a vector wide, of numbers A and rows of B: eight chains, whose sums are added as a tree. One chain
+   would wait for each multiply-add: 20-16-1, full batch, took 1.06 times as long. */
 INLINE void sum_rows(ptrdiff_t depth, const REAL *A, ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C,
                      int mode, const REAL *bias)
 {
@@ -124,7 +128,8 @@ INLINE void sum_rows(ptrdiff_t depth, const REAL *A, ptrdiff_t a_depth, const RE
     ptrdiff_t k = 0;
     UNROLL for (int i = 1; i < 8; i++) sums[i] = CONSTANT(0);
     for (; k + 8 <= depth; k += 8) {
-        UNROLL for (int i = 0; i < 8; i++) sums[i] = fused(broadcast(A[(k + i) * a_depth]), load(B + (k + i) * b_depth), sums[i]);
+        UNROLL for (int i = 0; i < 8; i++)
+            sums[i] = fused(broadcast(A[(k + i) * a_depth]), load(B + (k + i) * b_depth), sums[i]);
     }
     for (; k < depth; k++) sums[0] = fused(broadcast(A[k * a_depth]), load(B + k * b_depth), sums[0]);
     UNROLL for (int half = 4; half > 0; half /= 2) {

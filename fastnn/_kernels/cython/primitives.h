@@ -43,7 +43,8 @@ typedef struct fastnn_layer {
    lanes: real numbers in a vector; every column count that multiply sees is a multiple of it.
    tile_rows, tile_vectors: the largest register tile of multiply.
    multiply: C[i, j] = init + sum_k A[i * a_row + k * a_depth] * B[k * b_depth + j], i < rows, j < cols. Each element is
-       one chain of (fused) multiply-adds over k in order, whatever tile computes it.
+       one chain of (fused) multiply-adds over k in order, whatever tile computes it; where a_row is 0, which stands for
+       one row that is a sum over samples, it may be several.
    dots: out[r] = sum_j M[r * m_row + j] * v[j], r < rows, j < n, a multiple of the lanes.
    add_rows: out[j] += sum_r v[r] * M[r * m_row + j], r < rows, j < n, a multiple of the lanes; the last rows come first.
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.

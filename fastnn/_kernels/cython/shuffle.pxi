@@ -55,7 +55,9 @@ cdef void shuffle_all(const Grid *grid, int64_t *order, int64_t samples) noexcep
             order[i] = <int64_t>row[0] * grid.columns + column[0]
 
 
-def shuffle_grid(size_t down, size_t across, int64_t rounds, int64_t rows, int64_t columns, size_t order, int64_t samples):
+def shuffle_grid(
+    size_t down, size_t across, int64_t rounds, int64_t rows, int64_t columns, size_t order, int64_t samples
+):
     """Write where each of the order's cells comes to lie; arrays go in as addresses."""
     cdef Grid grid = Grid(<const uint32_t *>down, <const uint32_t *>across, rounds, rows, columns)
     with nogil:

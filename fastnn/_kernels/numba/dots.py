@@ -13,7 +13,6 @@ from fastnn._kernels.numba.simd import (
     INT32,
     INT64,
     POINTER,
-    add_lanes,
     advance,
     element_size,
     fill,
@@ -32,19 +31,20 @@ ROWS = (8, 4, 2, 1)  # rows at a time: eight chains of fmas hide their latency
 
 
 def _add_lanes_of_each(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
-    """Emit the sum of each vector's lanes, the trees of `add_lanes`: in as many lanes, of one vector or several.
+    """Emit the sum of each vector's lanes as a tree: in as many lanes, of one vector or several.
 
-    Two vectors are halved and added together, then four, and so on: a quarter of the shuffles of one by one.
+    Two vectors are halved and added together, then four, and so on: a quarter of the shuffles of one by one. The tree
+    is written out, so that a row's bits do not depend on how many others there are.
     """
     segment = vectors[0].type.count
     while segment > 1:
         if len(vectors) == 1:  # its lanes go on as those of a shorter vector
-            vectors.append(ir.Constant(vectors[0].type, ir.Undefined))
-            lanes = range(0, vectors[0].type.count, segment)
+            vectors = [*vectors, ir.Constant(vectors[0].type, ir.Undefined)]
+            first_lanes = range(0, vectors[0].type.count, segment)
         else:
-            lanes = range(0, 2 * vectors[0].type.count, segment)
+            first_lanes = range(0, 2 * vectors[0].type.count, segment)
         segment //= 2
-        halves = [[lane + half + i for lane in lanes for i in range(segment)] for half in (0, segment)]
+        halves = [[lane + half + i for lane in first_lanes for i in range(segment)] for half in (0, segment)]
         masks = [ir.Constant(ir.VectorType(INT32, len(half)), half) for half in halves]
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
         vectors = [builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
@@ -93,10 +93,10 @@ class _Dots:
 
         builder.position_at_end(done)
         r = 0
-        for total in [add_lanes(builder, sums[0])] if self.rows == 1 else _add_lanes_of_each(builder, sums):
+        for totals in _add_lanes_of_each(builder, sums):
             address = builder.gep(out, [INT64(r)], source_etype=self.scalar)
-            builder.store(total, address, align=element_size(self.scalar))
-            r += getattr(total.type, "count", 1)
+            builder.store(totals, address, align=element_size(self.scalar))
+            r += totals.type.count
         builder.ret_void()
 
 

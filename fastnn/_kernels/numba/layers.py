@@ -323,7 +323,7 @@ def add_flipped_gradient(job, A, stride, layer, delta, sums, begin, end, rows, m
     """Add delta^T A to columns begin .. end of a layer's flipped sums; the biases' come after its rows."""
     n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
     C, count = advance(sums, begin), padded(A, min(end, n_in) - begin)
-    next_output = ONE if n_out > 1 else START
+    next_output = ONE if n_out > 1 else START  # the stride between outputs; 0 lets the sum be several chains
     call(job.multiply, (n_out, count, rows, delta, next_output, width, advance(A, begin), stride, C, stride, mode, C))
     if end > n_in:
         C = advance(sums, n_out * stride)

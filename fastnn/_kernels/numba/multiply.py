@@ -5,7 +5,8 @@ issues R N fused multiply-adds, whose accumulators never leave the registers. It
 A^T delta (columns of A) and delta W^T alike. Every element of C is one chain of fused multiply-adds over k in order,
 so a result does not depend on which tile computed it.
 
-Where A's row stride is 0 the one row is a sum over samples, never a part of a taller product: it may be several chains.
+Where A's row stride is 0 there must be one row: a sum over samples, not a part of a taller product. It may be several
+chains.
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in
 # 163 at 1024 x 1024. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot. A
 # smaller B is better left whole: then A's rows, which come from memory, are read in long runs (155 and 188 GFLOP/s).
 LARGE, MAX_DEPTH = 8 * 1024 * 1024 // LEVEL.bits, 64  # in vectors: 1 MB
-# Narrow tiles ask for rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself.
+# Narrow tiles ask for short rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself.
+# Long ones the CPU follows on its own.
 ROWS_AHEAD = 48
 _VECTORS_A_LINE = 8 * CACHE_LINE // LEVEL.bits
+_SHORT_ROW = 8 * 1024 // LEVEL.bits  # in vectors: 1 kB
 _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arithmetic of their own
 
 
@@ -207,9 +210,9 @@ def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
     for t in range(tiles):
         high = low + (t < higher)
         a, c, s = advance(A, i * a_row), advance(C, i * c_row), advance(start, i * start_row)
-        if ahead > 0 and vectors < MAX_VECTORS:
-            for i_ahead in range(0, high * a_row, _VECTORS_A_LINE * lanes(A)):
-                prefetch(advance(a, ROWS_AHEAD * a_row + i_ahead), 1)
+        if ahead > 0 and vectors < MAX_VECTORS and a_row <= _SHORT_ROW * lanes(A):
+            for line in range(0, high * a_row, _VECTORS_A_LINE * lanes(A)):
+                prefetch(advance(a, ROWS_AHEAD * a_row + line), 1)
         tile(high, vectors, depth, a, a_row, a_depth, B, b_depth, c, c_row, mode, s, start_row, ahead)
         i += high
 
@@ -247,13 +250,13 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     smaller than others.
     """
     vectors = cols // lanes(C)
+    from_memory = mode == BIAS_FROM_MEMORY
+    if from_memory:
+        mode = BIAS
     if a_row == 0 and vectors <= 2:
         for j in range(0, cols, lanes(C)):
             sum_rows(depth, A, a_depth, advance(B, j), b_depth, advance(C, j), mode, advance(bias, j))
         return
-    from_memory = mode == BIAS_FROM_MEMORY
-    if from_memory:
-        mode = BIAS
     if vectors <= MAX_VECTORS and rows <= MAX_ROWS[vectors - 1]:
         # One tile: the divisions below would take longer than it, which small networks feel at each sample.
         tile(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, 0, 0)
