@@ -9,7 +9,7 @@ small tables.
 It is a Feistel network on a grid whose round functions are random tables (Luby and Rackoff, "How to construct
 pseudorandom permutations from pseudorandom functions", SIAM J. Comput. 17, 1988; for any number of cells: Black and
 Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Two rounds of two turns fail the tests in
-``tests/test_shuffling.py``, three only those of grids of 16 to 25 samples, four none.
+``tests/test_shuffling.py``, three pass them, four are used.
 """
 
 from __future__ import annotations
