@@ -213,7 +213,7 @@ def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
         row, column = (part.astype(np.uint32) for part in np.divmod(cells, np.int64(columns)))
         for steps_down, steps_across in zip(down, across, strict=True):
             row += steps_down[column]
-            np.minimum(row, row - rows, out=row)  # the remainder: the difference wraps around where it is the row
+            np.minimum(row, row - rows, out=row)  # the difference wraps around where there is none
             column += steps_across[row]
             np.minimum(column, column - columns, out=column)
         return row.astype(np.int64) * columns + column

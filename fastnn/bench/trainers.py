@@ -56,7 +56,7 @@ class Trainer:
         rows = np.arange(samples, dtype=np.int32)
         if shuffle and self.lean:
             self.rng.shuffle(rows)
-        elif shuffle:  # in two thirds of the time
+        elif shuffle:  # shuffling int32 numbers takes 1.4 times as long as permuting int64 ones
             rows = self.rng.permutation(samples).astype(np.int32)
         return rows
 

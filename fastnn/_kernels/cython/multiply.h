@@ -120,7 +120,7 @@ static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, c
 }
 
 /* One row of C, a vector wide, of numbers A and rows of B: eight chains, whose sums are added as a tree. One chain
-   would wait for each multiply-add: 20-16-1, full batch, took 1.06 times as long. */
+   would wait for each multiply-add: 96 rows of B took 76 ns in place of 41. */
 INLINE void sum_rows(ptrdiff_t depth, const REAL *A, ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C,
                      int mode, const REAL *bias)
 {

@@ -1,7 +1,7 @@
 # A grid whose columns and rows turn: the random order of many samples (see fastnn.shuffling).
 
 cdef enum:
-    BLOCK_CELLS = 1024  # that go through all turns together: they and the tables stay in the first-level cache
+    BLOCK_CELLS = 1024  # that go through all turns together: they stay in the first-level cache, most tables too
 
 
 cdef struct Grid:

@@ -33,8 +33,8 @@ ROWS = (8, 4, 2, 1)  # rows at a time: eight chains of fmas hide their latency
 def _add_lanes_of_each(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
     """Emit the sum of each vector's lanes as a tree: in as many lanes, of one vector or several.
 
-    Two vectors are halved and added together, then four, and so on: a quarter of the shuffles of one by one. The tree
-    is written out, so that a row's bits do not depend on how many others there are.
+    Two vectors are halved and added together, then four, and so on: half the shuffles of one by one. The tree is
+    written out, so that a row's bits do not depend on how many others there are.
     """
     segment = vectors[0].type.count
     while segment > 1:

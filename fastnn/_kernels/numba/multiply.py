@@ -221,7 +221,7 @@ def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
 def sum_rows(depth, A, a_depth, B, b_depth, C, mode, bias):
     """Compute one row of C, a vector wide, of numbers A and rows of B: eight chains, whose sums are added as a tree.
 
-    One chain would wait for each fma: 20-16-1, full batch, took 1.06 times as long.
+    One chain would wait for each fma: 96 rows of B took 76 ns in place of 41 (in C).
     """
     zero = fill(real(C, 0.0))
     s0 = load(bias, 0) if mode == BIAS else zero

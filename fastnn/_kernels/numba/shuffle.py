@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn._kernels.numba.cache import entry_point, kernel
 
-BLOCK = 1024  # cells that go through all turns together: they and the tables stay in the first-level cache
+BLOCK = 1024  # cells that go through all turns together: they stay in the first-level cache, most tables too
 
 
 @kernel
