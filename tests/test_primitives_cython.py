@@ -147,6 +147,24 @@ def test_dots(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_gram_rows(level, dtype):
+    """Against float64, four rows at a time, with NaN after the columns and where nothing is to be written."""
+    lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
+    run = primitive("gram_rows", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE)
+    for n in (lanes, 5 * lanes):
+        X, G = np.full((12, n + 3), np.nan, dtype), np.full((12, 14), np.nan, dtype)
+        X[:, :n] = rng.normal(size=(12, n))
+        for first in (0, 4, 8):
+            run(first, n, at(X), n + 3, at(G), 14)
+        wide = X[:, :n].astype(float)
+        error, size = np.abs(G[:, :12] - wide @ wide.T), np.abs(wide) @ np.abs(wide).T
+        written = np.arange(12) < np.arange(4, 16, 4).repeat(4)[:, None]
+        assert (error <= (n + 2) * np.finfo(dtype).eps * size)[written].all()
+        assert np.isnan(G[:, :12][~written]).all()
+        assert np.isnan(G[:, 12:]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_add_rows(level, dtype):
     """Against float64, with NaN after the rows and the result; the same bits for each part of the columns."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)

@@ -29,7 +29,7 @@ from fastnn._kernels.numba.atomics import (
     rest,
 )
 from fastnn._kernels.numba.cache import entry_point
-from fastnn._kernels.numba.dots import add_rows, dots
+from fastnn._kernels.numba.dots import add_rows, dots, gram_rows
 from fastnn._kernels.numba.elementwise import (
     activate,
     activated,
@@ -98,6 +98,11 @@ def run_transpose(rows, cols, A, a_row, B, b_row):
 @entry_point
 def run_dots(rows, n, M, m_row, v, out):
     dots(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
+
+
+@entry_point
+def run_gram_rows(first, n, X, x_row, G, g_row):
+    gram_rows(first, n, pointer(X, 0), x_row, pointer(G, 0), g_row)
 
 
 @entry_point
@@ -357,6 +362,23 @@ def test_transpose(dtype):
         run_transpose(rows, cols, A, cols + 3, B, rows + 2)
         np.testing.assert_array_equal(B[:, :rows], A[:, :cols].T)
         assert np.isnan(B[:, rows:]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gram_rows(dtype):
+    """Against float64, four rows at a time, with NaN after the columns and where nothing is to be written."""
+    lanes, rng = simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize), np.random.default_rng(0)
+    for n in (lanes, 5 * lanes):
+        X, G = np.full((12, n + 3), np.nan, dtype), np.full((12, 14), np.nan, dtype)
+        X[:, :n] = rng.normal(size=(12, n))
+        for first in (0, 4, 8):
+            run_gram_rows(first, n, X, n + 3, G, 14)
+        wide = X[:, :n].astype(float)
+        error, size = np.abs(G[:, :12] - wide @ wide.T), np.abs(wide) @ np.abs(wide).T
+        written = np.arange(12) < np.arange(4, 16, 4).repeat(4)[:, None]
+        assert (error <= (n + 2) * np.finfo(dtype).eps * size)[written].all()
+        assert np.isnan(G[:, :12][~written]).all()
+        assert np.isnan(G[:, 12:]).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

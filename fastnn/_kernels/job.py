@@ -46,10 +46,10 @@ INTEGERS = (
     "source_X", "source_labels", "source_targets", "source_order", "window", "staged", "staged_targets",
     # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     "scratch", "scratch_size",
-    # per-sample descent: its blocks' Gram matrices and rates; the block or window under way, and the next
+    # per-sample descent: its block's Gram matrix and rates; the block or window under way, and the next
     "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
     # the addresses of compiled functions
-    "multiply", "dots", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
+    "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
     "sigmoid_cross_entropy_array", "run_task",
 )  # fmt: skip
 NUMBERS = (
@@ -366,7 +366,7 @@ class Job:
             scratch_size = self._line(max(rows, int(width_out.max())))
             self.set(
                 gathered=self._allocate(2 * gathered),
-                gram=self._allocate(2 * rows * rows),
+                gram=self._allocate(rows * rows),
                 block_rates=self._allocate_numbers(rows),
             )
         else:

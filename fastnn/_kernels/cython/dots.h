@@ -1,8 +1,11 @@
-/* A matrix and one vector, what a single sample needs of transposed weights: dots with its rows, and their sum. */
+/* A matrix and one vector, what a single sample needs of transposed weights: dots with its rows, and their sum; and the
+   inner products of the rows of one matrix. */
 #define sum_lanes NAME(sum_lanes)
 #define sum_lanes_of_eight NAME(sum_lanes_of_eight)
 #define dots_of NAME(dots_of)
 #define dots NAME(dots)
+#define gram_tile NAME(gram_tile)
+#define gram_rows NAME(gram_rows)
 #define add_rows_of NAME(add_rows_of)
 #define add_rows NAME(add_rows)
 #define sum NAME(sum)
@@ -66,6 +69,38 @@ static void dots(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, co
     for (; rows - r >= 4; r += 4) dots_of(4, n, M + r * m_row, m_row, v, out + r);
     for (; rows - r >= 2; r += 2) dots_of(2, n, M + r * m_row, m_row, v, out + r);
     for (; rows > r; r++) dots_of(1, n, M + r * m_row, m_row, v, out + r);
+}
+
+/* R rows of X by four others, of which y is the first: each load serves R or four multiply-adds, where dots needs one for
+   each (the Gram matrix of 32 rows of 784: GAIN). */
+INLINE void gram_tile(const int R, ptrdiff_t n, const REAL *x, const REAL *y, ptrdiff_t row, REAL *G, ptrdiff_t g_row)
+{
+    vec sums[4 * TILE_VECTORS];
+    UNROLL for (int i = 0; i < 4 * R; i++) sums[i] = CONSTANT(0);
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        vec a[TILE_VECTORS];
+        UNROLL for (int r = 0; r < R; r++) a[r] = load(x + r * row + j);
+        UNROLL for (int t = 0; t < 4; t++) {
+            vec b = load(y + t * row + j);
+            UNROLL for (int r = 0; r < R; r++) sums[t * R + r] = fused(a[r], b, sums[t * R + r]);
+        }
+    }
+    REAL totals[4 * TILE_VECTORS];
+#if VECTOR_BYTES == 64 && BITS == 32
+    sum_lanes_of_eight(sums, totals);
+    sum_lanes_of_eight(sums + 8, totals + 8);
+#else
+    UNROLL for (int i = 0; i < 4 * R; i++) totals[i] = sum_lanes(sums[i]);
+#endif
+    UNROLL for (int t = 0; t < 4; t++) {
+        UNROLL for (int r = 0; r < R; r++) G[t * g_row + r] = totals[t * R + r];
+    }
+}
+
+static void gram_rows(ptrdiff_t first, ptrdiff_t n, const REAL *X, ptrdiff_t x_row, REAL *G, ptrdiff_t g_row)
+{
+    for (ptrdiff_t u = 0; u < first + 4; u += TILE_VECTORS)
+        gram_tile(TILE_VECTORS, n, X + u * x_row, X + first * x_row, x_row, G + first * g_row + u, g_row);
 }
 
 INLINE void add_rows_of(const int R, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)

@@ -46,6 +46,8 @@ typedef struct fastnn_layer {
        one chain of (fused) multiply-adds over k in order, whatever tile computes it; where a_row is 0, which stands for
        one row that is a sum over samples, it may be several.
    dots: out[r] = sum_j M[r * m_row + j] * v[j], r < rows, j < n, a multiple of the lanes.
+   gram_rows: G[t * g_row + u] = sum_j X[t * x_row + j] * X[u * x_row + j], j < n, a multiple of the lanes, for the four
+       rows t from first on, a multiple of four, and all u up to the last of them.
    add_rows: out[j] += sum_r v[r] * M[r * m_row + j], r < rows, j < n, a multiple of the lanes; the last rows come first.
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
@@ -70,6 +72,7 @@ typedef struct fastnn_layer {
                          ptrdiff_t a_depth, const real *B, ptrdiff_t b_depth, real *C, ptrdiff_t c_row, int mode,     \
                          const real *bias);                                                                           \
         void (*dots)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);          \
+        void (*gram_rows)(ptrdiff_t first, ptrdiff_t n, const real *X, ptrdiff_t x_row, real *G, ptrdiff_t g_row);    \
         void (*add_rows)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);      \
         real (*sum)(const real *x, ptrdiff_t n);                                                                      \
         void (*activate)(int activation, real slope, real *z, ptrdiff_t n);                                           \

@@ -44,6 +44,8 @@ cdef extern from "primitives.h" nogil:
                          const float *bias) noexcept nogil
         void (*dots)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
                      float *out) noexcept nogil
+        void (*gram_rows)(Py_ssize_t first, Py_ssize_t n, const float *X, Py_ssize_t x_row, float *G,
+                          Py_ssize_t g_row) noexcept nogil
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
                          float *out) noexcept nogil
         float (*sum)(const float *x, Py_ssize_t n) noexcept nogil
@@ -77,6 +79,8 @@ cdef extern from "primitives.h" nogil:
                          const double *bias) noexcept nogil
         void (*dots)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
                      double *out) noexcept nogil
+        void (*gram_rows)(Py_ssize_t first, Py_ssize_t n, const double *X, Py_ssize_t x_row, double *G,
+                          Py_ssize_t g_row) noexcept nogil
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
                          double *out) noexcept nogil
         double (*sum)(const double *x, Py_ssize_t n) noexcept nogil

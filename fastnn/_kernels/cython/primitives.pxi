@@ -39,6 +39,7 @@ def addresses(int itemsize):
         return {
             "multiply": <size_t>F32.multiply,
             "dots": <size_t>F32.dots,
+            "gram_rows": <size_t>F32.gram_rows,
             "add_rows": <size_t>F32.add_rows,
             "sum": <size_t>F32.sum,
             "activate": <size_t>F32.activate,
@@ -57,6 +58,7 @@ def addresses(int itemsize):
     return {
         "multiply": <size_t>F64.multiply,
         "dots": <size_t>F64.dots,
+        "gram_rows": <size_t>F64.gram_rows,
         "add_rows": <size_t>F64.add_rows,
         "sum": <size_t>F64.sum,
         "activate": <size_t>F64.activate,
@@ -91,6 +93,15 @@ cdef inline void dots(
         F32.dots(rows, n, M, m_row, v, out)
     else:
         F64.dots(rows, n, M, m_row, v, out)
+
+
+cdef inline void gram_rows(
+    int64_t first, int64_t n, const real *X, int64_t x_row, real *G, int64_t g_row
+) noexcept nogil:
+    if real is float:
+        F32.gram_rows(first, n, X, x_row, G, g_row)
+    else:
+        F64.gram_rows(first, n, X, x_row, G, g_row)
 
 
 cdef inline void add_rows(

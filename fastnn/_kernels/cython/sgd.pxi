@@ -11,16 +11,13 @@
 # W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in walk.pxi.
 
 cdef void prepare_sample(const Job *job, const real *like, int64_t t) noexcept nogil:
-    """Gather a row of the next block, and compute its products with those before it."""
+    """Copy a row of the next block to the others."""
     cdef int64_t width = field(job, 0, WIDTH_IN), ahead = job.next_start + job.next_count + t
-    cdef real *X = block_inputs(job, like, 1 - job.parity)
-    cdef real *G = block_gram(job, like, 1 - job.parity)
-    cdef real *x = X + t * width
+    cdef real *x = block_inputs(job, like, 1 - job.parity) + t * width
     cdef real *row = reals(like, job.X) + sample_at(job, job.next_start + t) * job.n_inputs
     memcpy(x, row, job.n_inputs * sizeof(real))
     if ahead < job.samples:
         prefetch_sample(job, like, sample_at(job, ahead))
-    dots(t, width, X, width, x, G + t * job.tile_rows)
 
 
 cdef void prepare(const Job *job, const real *like) noexcept nogil:
@@ -31,8 +28,24 @@ cdef void prepare(const Job *job, const real *like) noexcept nogil:
             prepare_sample(job, like, t)
 
 
+cdef enum:
+    GRAM_ROWS = 4  # of a call of gram_rows
+
+
+cdef void add_gram(const Job *job, const real *like, int64_t task, int64_t tasks) noexcept nogil:
+    """Compute a task's share of the block's Gram matrix: groups of rows, each longer than the one before, in turns."""
+    cdef int64_t turn, group = 0, width = field(job, 0, WIDTH_IN)
+    cdef real *X = block_inputs(job, like, job.parity)
+    cdef real *G = reals(like, job.gram)
+    while group * GRAM_ROWS < job.tile_count:
+        turn = group % (2 * tasks)  # forth and back
+        if turn == task or turn == 2 * tasks - 1 - task:
+            gram_rows(group * GRAM_ROWS, width, X, width, G, job.tile_rows)
+        group += 1
+
+
 cdef void project_part(const Job *job, const real *like, int64_t task) noexcept nogil:
-    """Compute X W of the block for a part of the inputs and a group of its samples."""
+    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of X X^T."""
     cdef int64_t begin, end, groups = groups_of(job, 0)
     cdef int64_t width = field(job, 0, WIDTH_OUT), stride = field(job, 0, WIDTH_IN)
     cdef int64_t part = task // groups, group = task % groups
@@ -45,6 +58,7 @@ cdef void project_part(const Job *job, const real *like, int64_t task) noexcept 
         Z = layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, t)
     begin, end = part_of(job, 0, N_IN, part)
     multiply(rows, width, end - begin, X + begin, stride, 1, W + begin * width, width, Z, width, FASTNN_STORE, Z)
+    add_gram(job, like, task, parts_of(job, 0) * groups)
 
 
 cdef void add_updates(const Job *job, const real *like, int64_t task) noexcept nogil:

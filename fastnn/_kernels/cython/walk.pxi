@@ -10,11 +10,6 @@ cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity)
     return reals(like, job.gathered) + parity * job.tile_rows * field(job, 0, WIDTH_IN)
 
 
-cdef inline real *block_gram(const Job *job, const real *like, int64_t parity) noexcept nogil:
-    """Return the pointer to the Gram matrix of a block."""
-    return reals(like, job.gram) + parity * job.tile_rows * job.tile_rows
-
-
 cdef inline real *second_deltas(const Job *job, const real *like) noexcept nogil:
     """Return the pointer to the second part of the sums that become a sample's deltas."""
     return reals(like, job.partials) + job.partials_size
@@ -91,7 +86,7 @@ cdef void first_outputs(
         return
     if field(job, 0, SPLIT) != 0:
         add_multiple(width, 1, second_part(job, like, 0, t), z)
-    correct(job, like, t, block_gram(job, like, job.parity) + t * job.tile_rows, D, width, width, z)
+    correct(job, like, t, reals(like, job.gram) + t * job.tile_rows, D, width, width, z)
     finish_outputs(job, 0, z, scale, 0, width)
 
 

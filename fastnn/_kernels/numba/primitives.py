@@ -12,7 +12,7 @@ from numba.core.registry import cpu_target  # noqa: F401 (initialises the target
 
 from fastnn._kernels.numba import elementwise
 from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder
-from fastnn._kernels.numba.dots import add_rows, dots
+from fastnn._kernels.numba.dots import add_rows, dots, gram_rows
 from fastnn._kernels.numba.multiply import multiply
 from fastnn._kernels.numba.transpose import transpose
 
@@ -24,6 +24,7 @@ def _signatures(real):
     return {
         "multiply": (multiply, VOID(SIZE, SIZE, SIZE, p, SIZE, SIZE, p, SIZE, p, SIZE, SIZE, p)),
         "dots": (dots, VOID(SIZE, SIZE, p, SIZE, p, p)),
+        "gram_rows": (gram_rows, VOID(SIZE, SIZE, p, SIZE, p, SIZE)),
         "add_rows": (add_rows, VOID(SIZE, SIZE, p, SIZE, p, p)),
         "transpose": (transpose, VOID(SIZE, SIZE, p, SIZE, p, SIZE)),
         "activate": (elementwise.activate, VOID(SIZE, types.float64, p, SIZE)),

@@ -14,6 +14,7 @@ W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in wal
 from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.dots import GRAM_ROWS
 from fastnn._kernels.numba.layers import layer_memory, prefetch_sample, sample_at
 from fastnn._kernels.numba.memory import (
     BIAS,
@@ -36,23 +37,20 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.shared import groups_of, part_of, second_part
+from fastnn._kernels.numba.shared import groups_of, part_of, parts_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
 from fastnn._kernels.numba.update import block_at
-from fastnn._kernels.numba.walk import block_gram, block_inputs
+from fastnn._kernels.numba.walk import block_inputs
 
 
 @kernel
 def prepare_sample(job, like, t):
-    """Gather a row of the next block, and compute its products with those before it."""
-    parity, width = 1 - job.parity, field(job, 0, WIDTH_IN)
-    X, G, source = block_inputs(job, like, parity), block_gram(job, like, parity), reals(like, job.X)
-    x, row = advance(X, t * width), advance(source, sample_at(job, job.next_start + t) * job.n_inputs)
-    copy(x, row, job.n_inputs)
+    """Copy a row of the next block to the others."""
+    x = advance(block_inputs(job, like, 1 - job.parity), t * field(job, 0, WIDTH_IN))
+    copy(x, advance(reals(like, job.X), sample_at(job, job.next_start + t) * job.n_inputs), job.n_inputs)
     ahead = job.next_start + job.next_count + t
     if ahead < job.samples:
         prefetch_sample(job, like, sample_at(job, ahead))
-    call(job.dots, (t, width, X, width, x, advance(G, t * job.tile_rows)))
 
 
 @kernel
@@ -64,8 +62,18 @@ def prepare(job, like):
 
 
 @kernel
+def add_gram(job, like, task, tasks):
+    """Compute a task's share of the block's Gram matrix: groups of rows, each longer than the one before, in turns."""
+    X, G, width = block_inputs(job, like, job.parity), reals(like, job.gram), field(job, 0, WIDTH_IN)
+    for group in range((job.tile_count + GRAM_ROWS - 1) // GRAM_ROWS):
+        turn = group % (2 * tasks)  # forth and back
+        if turn in (task, 2 * tasks - 1 - task):
+            call(job.gram_rows, (group * GRAM_ROWS, width, X, width, G, job.tile_rows))
+
+
+@kernel
 def project_part(job, like, task):
-    """Compute X W of the block for a part of the inputs and a group of its samples."""
+    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of X X^T."""
     groups, width, stride = groups_of(job, START), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
     part, group = task // groups, task % groups
     begin, end = part_of(job, START, N_IN, part)
@@ -75,6 +83,7 @@ def project_part(job, like, task):
     X, W = advance(block_inputs(job, like, job.parity), t * stride + begin), reals(like, field(job, 0, PACKED))
     W = advance(W, begin * width)
     call(job.multiply, (rows, width, end - begin, X, stride, 1, W, width, Z, width, ASSIGN, Z))
+    add_gram(job, like, task, parts_of(job, START) * groups)
 
 
 @kernel

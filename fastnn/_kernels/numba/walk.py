@@ -57,12 +57,6 @@ def block_inputs(job, like, parity):
 
 
 @kernel
-def block_gram(job, like, parity):
-    """Return the pointer to the Gram matrix of a block."""
-    return advance(reals(like, job.gram), parity * job.tile_rows * job.tile_rows)
-
-
-@kernel
 def second_deltas(job, like):
     """Return the pointer to the second part of the sums that become a sample's deltas."""
     return advance(reals(like, job.partials), job.partials_size)
@@ -206,7 +200,7 @@ def first_outputs(job, like, t, before, x, c, scale):
         second = second_part(job, like, START, t)
         for j in range(0, width, lanes(like)):
             store(z, j, add(load(z, j), load(second, j)))
-    correct(job, like, t, advance(block_gram(job, like, job.parity), t * job.tile_rows), D, width, width, z)
+    correct(job, like, t, advance(reals(like, job.gram), t * job.tile_rows), D, width, width, z)
     finish_outputs(job, like, START, z, scale, START, width)
 
 
