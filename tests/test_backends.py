@@ -7,6 +7,7 @@ kernels are not compared with another float32 rounding.
 from __future__ import annotations
 
 import inspect
+import platform
 
 import numpy as np
 import pytest
@@ -246,6 +247,25 @@ def test_a_second_thread_copies_windows_of_samples(compiled, loss, batch_size, j
     case = make_case((5, 4, 3), ("tanh",), loss, 2500, "float64")
     assert_same_epoch(compiled, case, an_order("repeated", 2500), batch_size, fastnn.SGD(0.05))
     assert jobs[-1]["window"] == -(-job.WINDOW_SAMPLES // batch_size) * batch_size
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the switch is one of x86-64")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_denormal_numbers_are_zeros_in_training_alone(compiled, threads, dtype, jobs):
+    """A velocity that is denormal ends on every thread; what the kernels give out, and what follows, is as it was."""
+    tiny = np.finfo(dtype).smallest_subnormal * 1000
+    case = make_case((3, 200, 200, 2), m=64, dtype=dtype)
+    case.data.X[:] = 0
+    taken = kernel_optimizer(OPTIMIZERS["momentum"], case.parameters, np.full(2, 0.1))
+    taken.state[:] = tiny
+    compiled.minibatch_epoch(case.model, case.parameters, case.data, np.arange(64), 32, taken, np.empty(2))
+    assert jobs[-1]["threads"] == threads
+    assert (taken.state[0, : 3 * 200] == 0).all()  # the gradient of weights whose inputs are 0
+    assert np.count_nonzero(taken.state) > 200 * 200
+    assert tiny * taken.state.dtype.type(0.5) > 0
+    X, W, out = (np.full(shape, value, dtype) for shape, value in (((64, 1), tiny), ((1, 1), 1), ((64, 1), np.nan)))
+    compiled.dense_forward(X, W, np.zeros(1, dtype), int(contract.Activation.IDENTITY), 0.0, out)
+    np.testing.assert_array_equal(out, X)
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])

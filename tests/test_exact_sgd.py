@@ -20,16 +20,16 @@ NO_ORDER = np.empty(0, dtype=np.int64)
 BLOCK = job.BLOCK_SAMPLES
 STEPS = 70 * BLOCK + 3
 ROWS = 500
-LARGE, SMALL, DIVIDED = job.DEFERRED_WEIGHTS, 600, 1150
-# Sizes, hidden activations, loss, which layers have SMALL weights or more, which deeper ones DIVIDED: columns padded to
-# whole vectors included.
+LARGE, SMALL = (job.DEFERRED_WEIGHTS, job.WALK_WEIGHTS), 600
+# Sizes, hidden activations, loss, which layers have SMALL weights or more, columns padded to whole vectors included, and
+# which deeper ones of them two cache lines of units.
 NETS = {
     "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0], [0, 0]),
     "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),
     "first-and-second": ((40, 44, 40, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
-    "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 0]),
+    "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 1]),
     "second": ((5, 40, 44, 1), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 1, 0]),
-    "second-whole": ((5, 30, 25, 1), ("tanh", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 0, 0]),
+    "second-whole": ((5, 60, 12, 1), ("tanh", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 0, 0]),
     "only": ((200, 5), (), "squared_error", [1], [0]),
     "relu": ((40, 44, 40, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
 }
@@ -103,7 +103,7 @@ def error(case, found, expected):
 @pytest.fixture(autouse=True)
 def _small_layers_are_deferred(monkeypatch):
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", SMALL)
-    monkeypatch.setattr(job, "WALK_WEIGHTS", DIVIDED)
+    monkeypatch.setattr(job, "WALK_WEIGHTS", SMALL)
 
 
 def deferred(made):
@@ -148,13 +148,15 @@ def test_float32_is_as_accurate_as_the_plain_loop(compiled, name, vary, l2):
     assert error(case, run(compiled, case, random_order(), vary, l2), exact) <= max(4 * plain, 1e-6)
 
 
-def test_layers_that_are_deferred_by_default(compiled, jobs, monkeypatch):
-    monkeypatch.setattr(job, "DEFERRED_WEIGHTS", LARGE)
+@pytest.mark.parametrize(("sizes", "expected"), [((200, 128, 140, 10), [1, 0, 0]), ((9, 250, 270, 10), [0, 1, 0])])
+def test_layers_that_are_deferred_by_default(compiled, jobs, monkeypatch, sizes, expected):
+    for name, weights in zip(("DEFERRED_WEIGHTS", "WALK_WEIGHTS"), LARGE, strict=True):
+        monkeypatch.setattr(job, name, weights)
     results = []
     for kernels in (compiled, reference):
-        case = make_case((200, 128, 140, 10), "sigmoid", m=700)
+        case = make_case(sizes, "sigmoid", m=700)
         results.append(run(kernels, case, NO_ORDER, *BOTH))
-    assert deferred(jobs[0]) == [1, 1, 0]
+    assert deferred(jobs[0]) == expected
     assert_same(case, *results)
 
 

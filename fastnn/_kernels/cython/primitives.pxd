@@ -1,4 +1,4 @@
-"""The C primitives as Cython sees them: primitives.h and threads.h, which say what each one computes."""
+"""The C primitives as Cython sees them: primitives.h, threads.h and denormals.h, which say what each one computes."""
 
 from libc.stdint cimport int64_t
 
@@ -118,3 +118,11 @@ cdef extern from "threads.h" nogil:
     void fastnn_pause() noexcept
     void fastnn_prefetch(const void *p, int64_t bytes) noexcept
     void fastnn_rest() noexcept
+
+
+cdef extern from "denormals.h" nogil:
+    enum:
+        FASTNN_FLUSH
+
+    unsigned fastnn_float_control() noexcept
+    void fastnn_set_float_control(unsigned control) noexcept

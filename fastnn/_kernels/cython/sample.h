@@ -7,6 +7,7 @@
 #define project_columns NAME(project_columns)
 #define update_and_project NAME(update_and_project)
 #define step_one_output NAME(step_one_output)
+#define multiply_columns NAME(multiply_columns)
 #define multiply_and_update NAME(multiply_and_update)
 #define add_multiple NAME(add_multiple)
 
@@ -39,7 +40,15 @@ INLINE REAL dot(const REAL *x, const REAL *y, ptrdiff_t n)
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/* N vectors of columns, in four chains: 4 / N rows at a time.
+/* Adds four chains up to N sums. (As a function it would have GCC keep them in memory.) */
+#undef ADD_CHAINS
+#define ADD_CHAINS(N, sums) \
+    UNROLL for (int half = 2; half >= N; half /= 2) { \
+        UNROLL for (int i = 0; i < half; i++) sums[i] += sums[i + half]; \
+    }
+
+/* N vectors of columns, in four chains: 4 / N rows at a time. By one vector at a time, the lines of a wide layer whose
+   rows are a power of two apart would share a few places in the cache: 256-200 took 2.0 times as long.
 
    z = x (W - c before^T delta) = x W - c (x . before) delta: the long sum does not wait for the last sample's delta. */
 INLINE void project_columns(const int N, ptrdiff_t n_in, ptrdiff_t width, const REAL *before, const REAL *x,
@@ -62,9 +71,7 @@ INLINE void project_columns(const int N, ptrdiff_t n_in, ptrdiff_t width, const 
             sums[i] = fused(broadcast(x[k]), updated(W + i * LANES, before[k], change[i]), sums[i]);
         W += width;
     }
-    UNROLL for (int half = 2; half >= N; half /= 2) {
-        UNROLL for (int i = 0; i < half; i++) sums[i] += sums[i + half];
-    }
+    ADD_CHAINS(N, sums)
     UNROLL for (int i = 0; i < N; i++) store(z + i * LANES, fused(overlap, change[i], sums[i]));
 }
 
@@ -102,23 +109,46 @@ static REAL step_one_output(const fastnn_layer *below, int activation, REAL targ
     return z;
 }
 
+/* N vectors of columns, in four chains: 4 / N rows at a time. */
+INLINE void multiply_columns(const int N, const fastnn_layer *below, ptrdiff_t n_out, const REAL *a, const REAL *delta,
+                             REAL factor, REAL *V, REAL *deltas)
+{
+    const int rows = 4 / N;
+    const ptrdiff_t width = below->width;
+    vec sums[4], change[4], scale = CONSTANT(below->scale), slope = CONSTANT(below->slope);
+    ptrdiff_t k = 0;
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = CONSTANT(0);
+    UNROLL for (int i = 0; i < N; i++) change[i] = broadcast(factor) * load(a + i * LANES);
+    for (; k + rows <= n_out; k += rows) {
+        UNROLL for (int i = 0; i < 4; i++) {
+            vec v = updated(V + i / N * width + i % N * LANES, delta[k + i / N], change[i % N]);
+            sums[i] = fused(broadcast(delta[k + i / N]), v, sums[i]);
+        }
+        V += rows * width;
+    }
+    for (; k < n_out; k++) {
+        UNROLL for (int i = 0; i < N; i++)
+            sums[i] = fused(broadcast(delta[k]), updated(V + i * LANES, delta[k], change[i]), sums[i]);
+        V += width;
+    }
+    ADD_CHAINS(N, sums)
+    UNROLL for (int i = 0; i < N; i++) {
+        vec derivative = derivative_vec(below->activation, slope, load(a + i * LANES));
+        store(deltas + i * LANES, scale * sums[i] * derivative);
+    }
+}
+
+#undef MULTIPLY
+#define MULTIPLY(N) \
+    for (; below->width - j >= N * LANES; j += N * LANES) \
+        multiply_columns(N, below, n_out, a + j, delta, factor, V + j, deltas + j)
 static void multiply_and_update(const fastnn_layer *below, ptrdiff_t n_out, const REAL *a, const REAL *delta,
                                 REAL factor, REAL *V, REAL *deltas)
 {
-    const ptrdiff_t width = below->width;
-    vec scale = CONSTANT(below->scale), slope = CONSTANT(below->slope);
-    for (ptrdiff_t j = 0; j < width; j += LANES) {
-        vec outputs = load(a + j), change = broadcast(factor) * outputs, sums[2] = {CONSTANT(0), CONSTANT(0)};
-        ptrdiff_t k = 0;
-        for (; k + 2 <= n_out; k += 2) {
-            UNROLL for (int i = 0; i < 2; i++) {
-                vec v = updated(V + (k + i) * width + j, delta[k + i], change);
-                sums[i] = fused(broadcast(delta[k + i]), v, sums[i]);
-            }
-        }
-        if (k < n_out) sums[0] = fused(broadcast(delta[k]), updated(V + k * width + j, delta[k], change), sums[0]);
-        store(deltas + j, scale * (sums[0] + sums[1]) * derivative_vec(below->activation, slope, outputs));
-    }
+    ptrdiff_t j = 0;
+    MULTIPLY(4);
+    MULTIPLY(2);
+    MULTIPLY(1);
 }
 
 static void add_multiple(ptrdiff_t n, REAL factor, const REAL *x, REAL *y)

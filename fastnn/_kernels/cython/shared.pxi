@@ -130,8 +130,6 @@ cdef void deltas_below(
     cdef real *C = layer_memory(job, memory, layer - 1, DELTAS, 0) + begin
     cdef real *A = layer_memory(job, memory, layer - 1, OUTPUTS, 0) + begin
     cdef real *W_T = thread_scratch(job, memory, thread)
-    if end - begin < units:  # what nobody reads must not be denormal: those are slow
-        memset(W_T, 0, depth * units * sizeof(real))
     transpose(end - begin, depth, reals(memory, field(job, layer, PACKED)) + begin * width, width, W_T, units)
     multiply(job.tile_count, units, depth, delta, width, 1, W_T, units, C, width_in, FASTNN_STORE, C)
     for r in range(job.tile_count):

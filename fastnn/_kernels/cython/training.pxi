@@ -227,12 +227,17 @@ cdef void lead(Job *job, const real *like, int64_t thread) noexcept nogil:
 cdef void work(int64_t address, const real *like) noexcept nogil:
     """Lead the team if no one does yet, help otherwise."""
     cdef Job *job = <Job *>address
-    cdef int64_t thread = arrive(job)
+    cdef unsigned control = fastnn_float_control()
+    cdef int64_t thread
+    if job.backward:
+        fastnn_set_float_control(control | FASTNN_FLUSH)
+    thread = arrive(job)
     if thread == 0:
         lead(job, like, thread)
         close(job)
     else:
         help(job, like, thread)
+    fastnn_set_float_control(control)
 
 
 def work_float32(int64_t address):

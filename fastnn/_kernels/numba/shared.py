@@ -37,7 +37,6 @@ from fastnn._kernels.numba.memory import (
     call,
     field,
     numbers,
-    real,
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
@@ -161,9 +160,6 @@ def deltas_below(job, memory, thread, layer, begin, end):
     """
     width_in, width, depth = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT), field(job, layer, N_OUT)
     units, W_T = padded(memory, end - begin), thread_scratch(job, memory, thread)
-    if end - begin < units:  # what nobody reads must not be denormal: those are slow
-        for i in range(depth * units):
-            W_T[i] = real(memory, 0.0)
     W = advance(reals(memory, field(job, layer, PACKED)), begin * width)
     call(job.transpose, (end - begin, depth, W, width, W_T, units))
     delta, below = layer_memory(job, memory, layer, DELTAS, START), layer_memory(job, memory, layer - 1, DELTAS, START)

@@ -12,6 +12,7 @@ from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba import primitives
 from fastnn._kernels.numba.cache import entry_point, kernel
 from fastnn._kernels.numba.deferred import project_units, sum_deltas
+from fastnn._kernels.numba.denormals import FLUSH, float_control, set_float_control
 from fastnn._kernels.numba.layers import (
     add_gradient,
     backward,
@@ -302,13 +303,16 @@ def lead(job, like, thread):
 @kernel
 def work_at(address, like):
     """Lead the team if no one does yet, help otherwise."""
-    job = job_at(address)
+    job, control = job_at(address), float_control()
+    if job.backward:
+        set_float_control(control | FLUSH)
     thread = arrive(job)
     if thread == 0:
         lead(job, like, thread)
         close(job)
     else:
         help(job, like, thread)
+    set_float_control(control)
 
 
 @entry_point(parallel=True)
