@@ -21,8 +21,8 @@ BLOCK = job.BLOCK_SAMPLES
 STEPS = 70 * BLOCK + 3
 ROWS = 500
 LARGE, SMALL = (job.DEFERRED_WEIGHTS, job.WALK_WEIGHTS), 600
-# Sizes, hidden activations, loss, which layers have SMALL weights or more, columns padded to whole vectors included, and
-# which deeper ones of them two cache lines of units.
+# Sizes, hidden activations, loss, which layers have SMALL weights or more, columns padded to whole vectors included,
+# and which deeper ones of them two cache lines of units.
 NETS = {
     "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0], [0, 0]),
     "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),

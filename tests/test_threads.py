@@ -88,9 +88,10 @@ def worker(compiled, dtype):
     """Return the function by which a thread of the backend works on a job."""
     if compiled.__name__.endswith("cython"):
         return compiled._work
-    addresses, work = importlib.import_module("fastnn._kernels.numba.training").compiled(np.dtype(dtype))
+    compile_for = importlib.import_module("fastnn._kernels.numba.training").compiled
 
     def run(made):
+        addresses, work = compile_for(np.dtype(dtype), bool(made["per_sample"]))
         made.set(**addresses)
         work.ctypes(made.address, None)
 

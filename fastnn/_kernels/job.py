@@ -50,7 +50,7 @@ INTEGERS = (
     "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
-    "sigmoid_cross_entropy_array", "run_task",
+    "sigmoid_cross_entropy_array", "lead", "run_task",
 )  # fmt: skip
 NUMBERS = (
     "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",

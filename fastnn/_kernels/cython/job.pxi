@@ -22,7 +22,7 @@ cdef struct Job:
     int64_t per_sample, gram, block_rates, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
     int64_t multiply, dots, gram_rows, add_rows, transpose, activate, multiply_by_derivative, exp_array
-    int64_t sigmoid_cross_entropy_array, run_task
+    int64_t sigmoid_cross_entropy_array, lead, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2
     # of the step under way
     double rate, correction1, correction2, scale

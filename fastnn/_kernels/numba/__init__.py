@@ -40,7 +40,7 @@ class _Kernels(CompiledKernels):
         Not every threading layer of Numba serves two callers at once, and OpenMP's does not survive a fork.
         """
         threads = job["threads"]
-        addresses, work = training.compiled(job.parameters.dtype)
+        addresses, work = training.compiled(job.parameters.dtype, bool(job["per_sample"]))
         job.set(**addresses)
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
             work.ctypes(job.address, None)  # nothing is read from the second argument: its type tells the dtype
@@ -56,7 +56,8 @@ class _Kernels(CompiledKernels):
 
 def warm_up(dtype: npt.DTypeLike) -> None:
     """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
-    training.compiled(np.dtype(dtype))
+    for per_sample in (False, True):
+        training.compiled(np.dtype(dtype), per_sample)
     training.run.compile((types.int64,) * 3)
     shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64[::1]))
 

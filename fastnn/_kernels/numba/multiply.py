@@ -200,7 +200,7 @@ def tile(typingctx, rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_ro
     return signature, codegen
 
 
-@kernel(inline="always")  # into `multiply` alone: the tiles are compiled once
+@kernel(forceinline=True)  # into `multiply` alone: the tiles are compiled once
 def _multiply_panel(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, start, start_row, ahead):
     """Compute the rows of a panel of C that is one tile wide; no tile is much lower than the others."""
     most = MAX_ROWS[vectors - 1]

@@ -134,7 +134,7 @@ def close(job):
 
 @kernel
 def run_task(job, like, thread, kind, task):
-    """Call `run_task_at`."""
+    """Call the function of the job's mode: `run_task_at` or `run_sample_task_at`."""
     call(job.run_task, (job, like, thread, kind, task))
 
 

@@ -132,7 +132,7 @@ def pass_chunk(job, like, thread, chunk):
 
 @kernel
 def run_task_at(address, like, thread, kind, task):
-    """Do one task."""
+    """Do one task of a batch, of a window of samples or of outputs."""
     job = job_at(address)
     if kind == CHUNK:
         pass_chunk(job, like, thread, task)
@@ -148,7 +148,15 @@ def run_task_at(address, like, thread, kind, task):
         finish_block(job, reals(like, job.sums), layer, begin, end)
     elif kind == STAGE:
         stage(job, like)
-    elif kind == PROJECT:
+    else:
+        predict_rows(job, like, thread, task)
+
+
+@kernel
+def run_sample_task_at(address, like, thread, kind, task):
+    """Do one task of per-sample descent."""
+    job = job_at(address)
+    if kind == PROJECT:
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare(job, like)
@@ -158,10 +166,8 @@ def run_task_at(address, like, thread, kind, task):
         project_units(job, like, thread, task)
     elif kind == BACKWARD:
         sum_deltas(job, like, thread, task)
-    elif kind == APPLY:
-        add_updates(job, like, task)
     else:
-        predict_rows(job, like, thread, task)
+        add_updates(job, like, task)
 
 
 @kernel
@@ -283,21 +289,34 @@ def end_epoch(job):
 
 
 @kernel
-def lead(job, like, thread):
-    """Go through all the steps of the job."""
+def refresh_all(job, like):
+    """Make the padded and the transposed copies of the weights."""
     for layer in range(job.layers):
         refresh(job, like, layer, START, field(job, layer, N_IN) + 1)
+
+
+@kernel
+def lead_at(address, like, thread):
+    """Go through all the steps of a job, a batch each, or through the rows whose outputs are wanted."""
+    job = job_at(address)
+    refresh_all(job, like)
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, START, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
     for _ in range(job.epochs):
-        if job.per_sample:
-            lead_samples(job, like, thread)
-        else:
-            lead_batches(job, like, thread)
+        lead_batches(job, like, thread)
         end_epoch(job)
-    if job.per_sample:
-        store_weights(job, like)
+
+
+@kernel
+def lead_samples_at(address, like, thread):
+    """Go through all the steps of a job of per-sample descent."""
+    job = job_at(address)
+    refresh_all(job, like)
+    for _ in range(job.epochs):
+        lead_samples(job, like, thread)
+        end_epoch(job)
+    store_weights(job, like)
 
 
 @kernel
@@ -308,7 +327,7 @@ def work_at(address, like):
         set_float_control(control | FLUSH)
     thread = arrive(job)
     if thread == 0:
-        lead(job, like, thread)
+        call(job.lead, (job, like, thread))
         close(job)
     else:
         help(job, like, thread)
@@ -323,10 +342,16 @@ def run(work, address, threads):
 
 
 @lru_cache
-def compiled(dtype):
-    """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype."""
+def compiled(dtype, per_sample):
+    """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype.
+
+    A fit of one mode does not wait for the other's compilation.
+    """
     real = from_dtype(dtype)
     like, size = types.CPointer(real), types.int64
-    run_task = primitives.compiled(run_task_at, types.void(size, like, size, size, size))
-    work = primitives.compiled(work_at, types.void(size, like))
-    return primitives.addresses(real) | {"run_task": run_task.address}, work
+    lead, run_task = (lead_samples_at, run_sample_task_at) if per_sample else (lead_at, run_task_at)
+    own = {
+        "lead": primitives.compiled(lead, types.void(size, like, size)).address,
+        "run_task": primitives.compiled(run_task, types.void(size, like, size, size, size)).address,
+    }
+    return primitives.addresses(real) | own, primitives.compiled(work_at, types.void(size, like))

@@ -8,6 +8,8 @@ in deferred.py, as tasks: large ones are for all threads.
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn._kernels.contract import Activation, Loss
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.dots import dots
@@ -47,6 +49,7 @@ from fastnn._kernels.numba.team import (
     run_task,
 )
 
+FOUR, TWO = np.int64(4), np.int64(2)  # of a type, as those of memory.py
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
 
 
@@ -121,7 +124,7 @@ def dot(x, y, n):
     return (s0 + s1) + (s2 + s3)
 
 
-@kernel(inline="always")  # for each number of vectors, which is folded into it
+@kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it; Numba's inlining takes 3 s longer
 def project_columns(vectors, n, width, before, x, overlap, delta, factor, W, z):
     """Take 1, 2 or 4 vectors of columns through a step and a product, in four chains: 4 / vectors rows at a time.
 
@@ -161,20 +164,20 @@ def project_columns(vectors, n, width, before, x, overlap, delta, factor, W, z):
 def update_and_project(job, like, before, x, delta, c, z, scale):
     """Take the last sample's step in the first layer's weights and compute the outputs for this one, in one pass.
 
-    Columns go by as many vectors as there are chains: by one at a time, the lines of a wide layer whose rows are a power
-    of two apart would share a few places in the cache (a deeper layer, 256-200, took 2.0 times as long).
+    Columns go by as many vectors as there are chains: by one at a time, the lines of a wide layer whose rows are a
+    power of two apart would share a few places in the cache (a deeper layer, 256-200, took 2.0 times as long).
     """
     n, width, W = field(job, 0, N_IN), field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
     factor, overlap = fill(real(like, -c)), fill(dot(before, x, n))
     j = 0
     while width - j >= 4 * lanes(like):
-        project_columns(4, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        project_columns(FOUR, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
         j += 4 * lanes(like)
     while width - j >= 2 * lanes(like):
-        project_columns(2, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        project_columns(TWO, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
         j += 2 * lanes(like)
     while width - j >= lanes(like):
-        project_columns(1, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
+        project_columns(ONE, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
         j += lanes(like)
     finish_outputs(job, like, 0, z, scale, START, width)
 
@@ -265,9 +268,9 @@ def one_output_losses(job, like):
             losses[t] = delta * delta / 2
 
 
-@kernel(inline="always")  # for each number of vectors, which is folded into it
+@kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it; Numba's inlining takes 3 s longer
 def multiply_columns(vectors, job, layer, a, delta, V, below, scale, c):
-    """Take 1, 2 or 4 vectors of columns through a product and the update, in four chains: 4 / vectors rows at a time."""
+    """Take 1, 2 or 4 vectors of columns through a product and the update, in four chains as `project_columns` does."""
     rows, r1, r2, r3 = 4 // vectors, 1 // vectors, 2 // vectors, 3 // vectors
     j1, j2, j3 = 1 % vectors * lanes(V), 2 % vectors * lanes(V), 3 % vectors * lanes(V)
     n, width, factor, zero = field(job, layer, N_OUT), field(job, layer, WIDTH_IN), real(V, -c), fill(real(V, 0.0))
@@ -305,13 +308,13 @@ def multiply_and_update(job, like, layer, a, delta, below, scale, c):
     V, width = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, WIDTH_IN)
     j = 0
     while width - j >= 4 * lanes(like):
-        multiply_columns(4, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
+        multiply_columns(FOUR, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
         j += 4 * lanes(like)
     while width - j >= 2 * lanes(like):
-        multiply_columns(2, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
+        multiply_columns(TWO, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
         j += 2 * lanes(like)
     while width - j >= lanes(like):
-        multiply_columns(1, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
+        multiply_columns(ONE, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
         j += lanes(like)
 
 
