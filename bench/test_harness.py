@@ -9,6 +9,7 @@ import pytest
 from fastnn.bench import results, runner, table
 from fastnn.bench.cells import CELLS, Cell, make_data, make_layers
 from fastnn.bench.plain import Plain
+from fastnn.bench.round_trip import round_trip
 from fastnn.bench.worker import Session
 
 SMALL = [replace(cell, samples=700, epochs=0) for cell in CELLS]
@@ -86,6 +87,15 @@ def test_table_shows_losses():
     assert "**0.5 (slower)**" in text
     assert "Slower than the best peer: 784-128-10 mini-batch 100 (0.50 times JAX)." in text
     assert "2.00" in table.markdown(_run(5.0))
+
+
+def test_a_round_trip_between_cores():
+    pytest.importorskip("numba")
+    assert round_trip(1) is None
+    assert 1e-9 < round_trip(2) < 1e-3
+    run = _run(5.0)
+    run["cells"][0]["round_trips"] = [1.04e-7, 4.06e-7]
+    assert "a cache line between two cores and back in 104 to 406 ns" in table.markdown(run)
 
 
 def test_data_can_be_learnt_and_are_standardised():

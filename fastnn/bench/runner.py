@@ -14,6 +14,7 @@ from typing import Any
 
 from fastnn.bench.cells import Cell
 from fastnn.bench.peak import peak_flops
+from fastnn.bench.round_trip import round_trip
 from fastnn.bench.trainers import PEERS
 from fastnn.bench.worker import Worker, WorkerError
 
@@ -55,7 +56,7 @@ def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
     for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they make OpenBLAS slower than it is
         os.environ.pop(variable, None)
     log(f"{cell.key}")
-    peaks = [measure_peaks(settings.threads)]
+    peaks, trips = [measure_peaks(settings.threads)], [round_trip(settings.threads)]
     workers: dict[str, Worker] = {}
     entries: dict[str, dict[str, Any]] = {}
     try:
@@ -66,6 +67,7 @@ def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
             for name in list(workers):
                 _attempt(workers, name, entries[name], _time)
         peaks.append(measure_peaks(settings.threads))
+        trips.append(round_trip(settings.threads))
         _agree(cell, entries)
     finally:
         for worker in workers.values():
@@ -75,6 +77,7 @@ def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
     return {
         "cell": {**asdict(cell), "key": cell.key, "mode": cell.mode, "network": cell.network, "flops": cell.flops},
         "peak_flops": {count: max(one[count] for one in peaks) for count in peaks[0]},
+        "round_trips": [trip for trip in trips if trip is not None],
         "trainers": entries,
     }
 

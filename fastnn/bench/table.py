@@ -35,9 +35,16 @@ def _heading(results: Record, top: float) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{machine['cpu']}, {results['settings']['threads']} threads ({machine['simd']}), measured peak "
-        f"{top * 1e-9:.0f} GFLOP/s; float32; medians of {results['settings']['rounds']} interleaved runs; ratio, "
-        f"GFLOP/s and fraction of the peak are those of fastnn's faster backend; {libraries}."
+        f"{top * 1e-9:.0f} GFLOP/s{_round_trips(results)}; float32; "
+        f"medians of {results['settings']['rounds']} interleaved runs; ratio, GFLOP/s and fraction of the peak are "
+        f"those of fastnn's faster backend; {libraries}."
     )
+
+
+def _round_trips(results: Record) -> str:
+    """Return how long a cache line took between two cores and back, before and after the cells."""
+    trips = [round(trip * 1e9) for record in results["cells"] for trip in record.get("round_trips", [])]
+    return f", a cache line between two cores and back in {min(trips)} to {max(trips)} ns" if trips else ""
 
 
 def _row(record: Record, names: list[str], top: float) -> list[str]:
