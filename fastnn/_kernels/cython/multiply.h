@@ -124,8 +124,9 @@ static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, c
 INLINE void sum_rows(ptrdiff_t depth, const REAL *A, ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C,
                      int mode, const REAL *bias)
 {
-    vec sums[8] = {mode == FASTNN_BIAS ? load(bias) : CONSTANT(0)};
+    vec sums[8];
     ptrdiff_t k = 0;
+    sums[0] = mode == FASTNN_BIAS ? load(bias) : CONSTANT(0);
     UNROLL for (int i = 1; i < 8; i++) sums[i] = CONSTANT(0);
     for (; k + 8 <= depth; k += 8) {
         UNROLL for (int i = 0; i < 8; i++)
