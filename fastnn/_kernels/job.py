@@ -97,8 +97,8 @@ WINDOW_SAMPLES = 1024
 # block's end: products of whole blocks take its place.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # And how many a deeper one's, which is then divided between two threads that meet twice in each sample; each half of
-# that is worth another thread. Where two cores share a cache it pays from 45,000 on (64-256-256-10: 5.3 us a sample in
-# place of 6.6), where they do not, later (64-256-200-10: 8.9 in place of 5.3).
+# that is worth another thread. Where two cores share a cache fewer would do (20-192-192-10: 3.5 us a sample in place of
+# 3.9), where they do not it would cost (20-256-200-10: 8.9 in place of 5.3).
 WALK_WEIGHTS = 65536
 
 
