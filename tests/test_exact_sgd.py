@@ -30,6 +30,7 @@ NETS = {
     "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 1]),
     "second": ((5, 40, 44, 1), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 1, 0]),
     "second-whole": ((5, 60, 12, 1), ("tanh", "tanh"), "sigmoid_cross_entropy", [0, 1, 0], [0, 0, 0]),
+    "first-and-narrow": ((40, 60, 12, 3), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 0], [0, 0, 0]),
     "only": ((200, 5), (), "squared_error", [1], [0]),
     "relu": ((40, 44, 40, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
 }

@@ -94,11 +94,11 @@ OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
 # time. A second thread copies so many together, ahead of the first.
 WINDOW_SAMPLES = 1024
 # Per-sample descent: samples of a block, and how many weights make the first layer's update worth deferring to the
-# block's end: products of whole blocks take its place.
+# block's end: products of whole blocks take its place. A block is a multiple of the four rows of `gram_rows`.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
-# And how many a deeper one's, which is then divided between two threads that meet twice in each sample; each half of
-# that is worth another thread. Where two cores share a cache fewer would do (20-192-192-10: 3.5 us a sample in place of
-# 3.9), where they do not it would cost (20-256-200-10: 8.9 in place of 5.3).
+# And how many a deeper one's, which is then divided between two threads that meet twice in each sample, if it has two
+# cache lines of units; each half of that is worth another thread. Where two cores share a cache fewer would do
+# (20-192-192-10: 3.5 us a sample in place of 3.9), where they do not it would cost (20-256-200-10: 8.9 for 5.3).
 WALK_WEIGHTS = 65536
 
 

@@ -130,6 +130,7 @@ cdef void deltas_below(
     cdef real *C = layer_memory(job, memory, layer - 1, DELTAS, 0) + begin
     cdef real *A = layer_memory(job, memory, layer - 1, OUTPUTS, 0) + begin
     cdef real *W_T = thread_scratch(job, memory, thread)
+    # columns after the block's are whatever was there: nobody reads what comes of them
     transpose(end - begin, depth, reals(memory, field(job, layer, PACKED)) + begin * width, width, W_T, units)
     multiply(job.tile_count, units, depth, delta, width, 1, W_T, units, C, width_in, FASTNN_STORE, C)
     for r in range(job.tile_count):

@@ -2,8 +2,8 @@
 
 A step with such a number adds nothing to a weight, but on Intel's CPUs it takes some hundred times as long (Wittmann et
 al. 2015, https://arxiv.org/abs/1506.03997; on a Zen 4 no longer than others). They stay once they are there: nine
-tenths of the smallest number round to itself, so 500 steps after inputs were last seen, all of their momentum, and half
-of Adam's state, is denormal.
+tenths of the smallest number round to itself, so some 800 steps after inputs were last seen (in float32), all of their
+momentum, and half of their state in Adam, is denormal for good.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class _Function(CFunc):
 def _announce(real):
     """Say, once for each dtype, why the first call takes so long; the variable FASTNN_QUIET silences it."""
     if not os.environ.get("FASTNN_QUIET"):
-        message = f"fastnn: compiling kernels for this CPU ({real}), about 10 s, once; kept in {cache_folder().parent}"
-        print(message, file=sys.stderr, flush=True)
+        what = f"fastnn: compiling kernels for this CPU ({real}), once: some 8 s for batches or for single samples"
+        print(f"{what}, 4 more for the others; kept in {cache_folder().parent}", file=sys.stderr, flush=True)
 
 
 @lru_cache

@@ -161,6 +161,7 @@ def deltas_below(job, memory, thread, layer, begin, end):
     width_in, width, depth = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT), field(job, layer, N_OUT)
     units, W_T = padded(memory, end - begin), thread_scratch(job, memory, thread)
     W = advance(reals(memory, field(job, layer, PACKED)), begin * width)
+    # columns after the block's are whatever was there: nobody reads what comes of them
     call(job.transpose, (end - begin, depth, W, width, W_T, units))
     delta, below = layer_memory(job, memory, layer, DELTAS, START), layer_memory(job, memory, layer - 1, DELTAS, START)
     A, C = advance(layer_memory(job, memory, layer - 1, OUTPUTS, START), begin), advance(below, begin)
