@@ -78,8 +78,6 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
     elif kind == PROJECT:
         project_part(job, like, task)
     elif kind == PREPARE:
-        prepare(job, like)
-    elif kind == PREPARE_SAMPLE:
         prepare_sample(job, like, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
@@ -143,17 +141,12 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexc
 
 
 cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Take one step for each sample of a block; another thread prepares the next, unless all are needed in the walk."""
+    """Take one step for each sample of a block, and prepare the next."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
-    if job.threads > 1 and job.walk_divided == 0:
-        open_phase(job, PREPARE, 0, 1)
-        walk(job, like, thread)
-        end_phase(job, like, thread, PREPARE, 1)
-    else:
-        walk(job, like, thread)
-        if not prepares_along(job):
-            prepare(job, like)
+    walk(job, like, thread)
+    if job.threads == 1:
+        prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, 0, job.blocks)
 

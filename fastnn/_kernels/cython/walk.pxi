@@ -209,15 +209,19 @@ cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept n
     return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
 
 
-cdef inline bint prepares_along(const Job *job) noexcept nogil:
-    """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
-    return job.threads > 1 and job.walk_divided != 0 and field(job, 0, DEFERRED) != 0
+cdef enum:
+    # Of the next block, prepared by the other threads meanwhile. All at once, they would be done early and fall asleep
+    # before a long walk ends (784-128-128-10: 5.2 us a sample in place of 4.2).
+    SAMPLES_AHEAD = 8
 
 
 cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
     cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
-    cdef bint at_once = not field(job, 0, DEFERRED), along = prepares_along(job), prepares
+    cdef bint at_once = not field(job, 0, DEFERRED), divided = job.walk_divided != 0
+    cdef bint helped = job.threads > 1 and not at_once
+    # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
+    cdef int64_t ahead = 1 if divided else SAMPLES_AHEAD, tasks = 0
     cdef double rate, shrunk, scale = 1.0, c = 0.0
     cdef real *memory = reals(like, job.tiles)
     cdef real *before = row_of(job, like, 0)
@@ -233,12 +237,12 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        prepares = along and t < job.next_count
-        if prepares:
-            open_phase(job, PREPARE_SAMPLE, t, t + 1)
+        if helped and t % ahead == 0:
+            tasks = max(0, min(ahead, job.next_count - t))
+            open_phase(job, PREPARE, t, t + tasks)
         first_outputs(job, like, t, before, x, c, scale)
-        if prepares:
-            end_phase(job, like, thread, PREPARE_SAMPLE, 1)
+        if helped and divided:
+            end_phase(job, like, thread, PREPARE, tasks)
         walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
@@ -251,6 +255,8 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
         numbers(job.block_rates)[t] = c
         job.scale = scale = shrunk
         before = x
+        if helped and not divided and t % ahead == ahead - 1:  # the last block, the only short one, prepares none
+            end_phase(job, like, thread, PREPARE, tasks)
     if one_output(job):
         one_output_losses(job, like)
     if at_once:

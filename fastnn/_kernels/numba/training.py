@@ -50,7 +50,6 @@ from fastnn._kernels.numba.team import (
     FORWARD,
     PREDICT,
     PREPARE,
-    PREPARE_SAMPLE,
     PRODUCT,
     PROJECT,
     REDUCE,
@@ -64,7 +63,7 @@ from fastnn._kernels.numba.team import (
     run_phase,
 )
 from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
-from fastnn._kernels.numba.walk import prepares_along, walk
+from fastnn._kernels.numba.walk import walk
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 
@@ -159,8 +158,6 @@ def run_sample_task_at(address, like, thread, kind, task):
     if kind == PROJECT:
         project_part(job, like, task)
     elif kind == PREPARE:
-        prepare(job, like)
-    elif kind == PREPARE_SAMPLE:
         prepare_sample(job, like, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
@@ -224,17 +221,12 @@ def chunked_step(job, like, thread):
 
 @kernel
 def sample_block(job, like, thread):
-    """Take one step for each sample of a block; another thread prepares the next, unless all are needed in the walk."""
+    """Take one step for each sample of a block, and prepare the next."""
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, START, parts_of(job, START) * groups_of(job, START))
-    if job.threads > 1 and job.walk_divided == 0:
-        open_phase(job, PREPARE, START, ONE)
-        walk(job, like, thread)
-        end_phase(job, like, thread, PREPARE, ONE)
-    else:
-        walk(job, like, thread)
-        if not prepares_along(job):
-            prepare(job, like)
+    walk(job, like, thread)
+    if job.threads == 1:
+        prepare(job, like)
     scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, START, job.blocks)
 

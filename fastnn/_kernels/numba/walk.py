@@ -42,7 +42,7 @@ from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, l
 from fastnn._kernels.numba.team import (
     BACKWARD,
     FORWARD,
-    PREPARE_SAMPLE,
+    PREPARE,
     end_phase,
     open_phase,
     run_phase,
@@ -50,6 +50,9 @@ from fastnn._kernels.numba.team import (
 )
 
 FOUR, TWO = np.int64(4), np.int64(2)  # of a type, as those of memory.py
+# Of the next block, prepared by the other threads meanwhile. All at once, they would be done early and fall asleep
+# before a long walk ends (784-128-128-10: 5.2 us a sample in place of 4.2).
+SAMPLES_AHEAD = 8
 LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
 
 
@@ -364,15 +367,12 @@ def row_of(job, like, t):
 
 
 @kernel
-def prepares_along(job):
-    """Return whether each step has another thread prepare a sample of the next block, as all are needed in the walk."""
-    return job.threads > 1 and job.walk_divided != 0 and field(job, 0, DEFERRED) != 0
-
-
-@kernel
 def walk(job, like, thread):
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
-    memory, at_once, along = reals(like, job.tiles), not field(job, 0, DEFERRED), prepares_along(job)
+    memory, at_once, divided = reals(like, job.tiles), not field(job, 0, DEFERRED), job.walk_divided != 0
+    helped = job.threads > 1 and not at_once
+    # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
+    ahead, tasks = 1 if divided else SAMPLES_AHEAD, 0
     scale, c, before = 1.0, 0.0, row_of(job, like, START)
     job.scale = scale
     if one_output(job):
@@ -382,12 +382,12 @@ def walk(job, like, thread):
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
-        prepares = along and t < job.next_count
-        if prepares:
-            open_phase(job, PREPARE_SAMPLE, t, t + 1)
+        if helped and t % ahead == 0:
+            tasks = max(0, min(ahead, job.next_count - t))
+            open_phase(job, PREPARE, t, t + tasks)
         first_outputs(job, like, t, before, x, c, scale)
-        if prepares:
-            end_phase(job, like, thread, PREPARE_SAMPLE, ONE)
+        if helped and divided:
+            end_phase(job, like, thread, PREPARE, tasks)
         walk_forward(job, like, thread, t, scale)
         shrunk = scale * (1 - rate * job.l2)
         c = rate / shrunk
@@ -400,6 +400,8 @@ def walk(job, like, thread):
         numbers(job.block_rates)[t] = c
         job.scale = scale = shrunk
         before = x
+        if helped and not divided and t % ahead == ahead - 1:  # the last block, the only short one, prepares none
+            end_phase(job, like, thread, PREPARE, tasks)
     if one_output(job):
         one_output_losses(job, like)
     if at_once:
