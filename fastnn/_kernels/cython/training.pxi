@@ -74,7 +74,7 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         add_chunks(job, reals(like, job.sums), chunks_of(job), entry[0], entry[1], entry[2])
         finish_block(job, reals(like, job.sums), entry[0], entry[1], entry[2])
     elif kind == STAGE:
-        stage(job, like)
+        stage(job, like, task)
     elif kind == PROJECT:
         project_part(job, like, task)
     elif kind == PREPARE:
@@ -175,18 +175,20 @@ cdef void take_steps(Job *job, const real *like, int64_t thread, int64_t first, 
 
 cdef void lead_batches(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through an epoch's batches, one step for each."""
-    cdef int64_t first
+    cdef int64_t first, piece, pieces
     if job.window == 0:
         take_steps(job, like, thread, 0, steps_of(job))
         return
     job.next_start, job.next_count, job.parity = 0, min(job.window, job.samples), 1
-    stage(job, like)
+    for piece in range(pieces_of(job)):
+        stage(job, like, piece)
     while job.next_count > 0:
         first = job.next_start // job.batch_size
         enter_window(job)
-        open_phase(job, STAGE, 0, 1)
+        pieces = pieces_of(job)
+        open_phase(job, STAGE, 0, pieces)
         take_steps(job, like, thread, first, first + (job.tile_count + job.batch_size - 1) // job.batch_size)
-        end_phase(job, like, thread, STAGE, 1)
+        end_phase(job, like, thread, STAGE, pieces)
 
 
 cdef void end_epoch(Job *job) noexcept nogil:

@@ -28,7 +28,7 @@ from fastnn._kernels.numba.simd import advance
 
 # The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
 # of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
-# block of a layer's weights. The samples of the next window. Of per-sample descent: a part of the first layer's
+# block of a layer's weights. A piece of the next window's samples. Of per-sample descent: a part of the first layer's
 # products, a sample of the next block, a part of a deeper layer's units forward and back, rows of the block's updates.
 PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, FORWARD, BACKWARD, APPLY = map(
     np.int64, range(12)
@@ -175,7 +175,7 @@ def help(job, like, thread):
         if task >= 0:
             run_task(job, like, thread, integers(job.team)[KIND], task)
             finish_task(job)
-            spins = 0
+            spins, seen = 0, 0  # what was seen before may be how this phase's own queue will look when it is empty
         else:
             if not has_tasks(ticket):
                 seen = ticket

@@ -28,7 +28,6 @@ from fastnn._kernels.numba.memory import (
     DEFERRED,
     FIRST_BLOCK,
     N_IN,
-    ONE,
     START,
     call,
     field,
@@ -41,7 +40,7 @@ from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, scale_deltas, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
-from fastnn._kernels.numba.staging import enter_window, stage
+from fastnn._kernels.numba.staging import enter_window, pieces_of, stage
 from fastnn._kernels.numba.team import (
     APPLY,
     BACKWARD,
@@ -146,7 +145,7 @@ def run_task_at(address, like, thread, kind, task):
         add_chunks(job, reals(like, job.sums), chunks_of(job), layer, begin, end)
         finish_block(job, reals(like, job.sums), layer, begin, end)
     elif kind == STAGE:
-        stage(job, like)
+        stage(job, like, task)
     else:
         predict_rows(job, like, thread, task)
 
@@ -260,13 +259,15 @@ def lead_batches(job, like, thread):
         take_steps(job, like, thread, 0, steps_of(job))
         return
     job.next_start, job.next_count, job.parity = 0, min(job.window, job.samples), 1
-    stage(job, like)
+    for piece in range(pieces_of(job)):
+        stage(job, like, piece)
     while job.next_count > 0:
         first = job.next_start // job.batch_size
         enter_window(job)
-        open_phase(job, STAGE, START, ONE)
+        pieces = pieces_of(job)
+        open_phase(job, STAGE, START, pieces)
         take_steps(job, like, thread, first, first + (job.tile_count + job.batch_size - 1) // job.batch_size)
-        end_phase(job, like, thread, STAGE, ONE)
+        end_phase(job, like, thread, STAGE, pieces)
 
 
 @kernel
