@@ -98,8 +98,8 @@ WINDOW_SAMPLES = 1024
 # and of the eight samples that are prepared at a time.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # And how many a deeper one's, which is then divided between two threads that meet twice in each sample, if it has two
-# cache lines of units; each half of that is worth another thread. Where two cores share a cache fewer would do
-# (20-192-192-10: 3.5 us a sample in place of 3.9), where they do not it would cost (20-256-200-10: 8.9 for 5.3).
+# cache lines of units; each half of that is worth another thread. Fewer would do where a cache line takes 100 ns from
+# core to core and back (20-192-192-10: 3.5 us a sample for 3.9), not where it takes 400 (20-256-200-10: 8.9 for 5.3).
 WALK_WEIGHTS = 65536
 
 

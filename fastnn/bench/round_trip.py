@@ -1,7 +1,7 @@
 """How far two cores are apart: how long a cache line takes from one to the other and back.
 
 Threads that share a network's step exchange products and deltas at this speed. On one machine it may be 100 ns or 400,
-as the system, or the host of a virtual machine, places the threads on cores that share a cache or not.
+as the system, or the host of a virtual machine, places the threads.
 """
 
 from __future__ import annotations
