@@ -165,11 +165,14 @@ def test_gram_rows(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_add_rows(level, dtype):
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("add_rows", (0, 1, 2, 3, 7, 8, 15, 21)), ("add_rows_and_ask", (0, 1, 2, 3, 4, 5, 7, 8))]
+)
+def test_add_rows(level, dtype, name, numbers):
     """Against float64, with NaN after the rows and the result; the same bits for each part of the columns."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive("add_rows", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
-    for rows, vectors in itertools.product((0, 1, 2, 3, 7, 8, 15, 21), (0, 1, 5)):
+    run = primitive(name, dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
+    for rows, vectors in itertools.product(numbers, (0, 1, 5)):
         n = vectors * lanes
         M, v, before = np.full((rows, n + 3), np.nan, dtype), rng.normal(size=rows).astype(dtype), rng.normal(size=n)
         M[:, :n] = rng.normal(size=(rows, n))
@@ -270,7 +273,13 @@ class Layer(ctypes.Structure):
     _fields_ = (("n", SIZE), ("width", SIZE), ("activation", INT), ("slope", DOUBLE), ("scale", DOUBLE))
 
 
-LAYER = ctypes.POINTER(Layer)
+class Turn(ctypes.Structure):
+    """fastnn_turn of primitives.h."""
+
+    _fields_ = (("units", Layer), ("last", INT), ("next", INT), ("delta_scale", DOUBLE), ("overlap", DOUBLE))
+
+
+LAYER, TURN = ctypes.POINTER(Layer), ctypes.POINTER(Turn)
 
 
 def some_layers(dtype):
@@ -371,6 +380,27 @@ def test_multiply_and_update(level, dtype):
         assert_close(deltas, below.scale * d @ v * slopes, dtype, "deltas")
         assert untouched(V)
         assert untouched(deltas)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("last", "following"), [(True, True), (True, False), (False, True)])
+def test_turn(level, dtype, last, following):
+    """Where there is no last or next sample its memory stays as it was."""
+    run = primitive("turn", dtype, TURN, *[POINTER] * 7)
+    for layer in some_layers(dtype):
+        arrays = [padded(layer, dtype, seed=s) for s in range(7)]
+        *_, deltas, a = arrays
+        u, c, inputs, base, b, old_deltas, old_outputs = wide(*arrays)
+        run(Turn(layer, last, following, -0.3, 1.5), *map(at, arrays))
+        expected = -0.3 * (u + c) * reference.derivative(layer.activation, layer.slope, inputs) if last else 0 * u
+        assert_close(deltas, expected if last else old_deltas, dtype, "deltas")
+        if following:
+            assert_close(a, outputs(layer, layer.scale * (base + 1.5 * expected) + b), dtype, "outputs")
+            assert (a[layer.n :] == 0).all()
+        else:
+            assert_close(a, old_outputs, dtype, "outputs")
+        assert untouched(deltas)
+        assert untouched(a)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

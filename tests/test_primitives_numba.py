@@ -29,7 +29,7 @@ from fastnn._kernels.numba.atomics import (
     rest,
 )
 from fastnn._kernels.numba.cache import entry_point
-from fastnn._kernels.numba.dots import add_rows, dots, gram_rows
+from fastnn._kernels.numba.dots import add_rows, add_rows_and_ask, dots, gram_rows
 from fastnn._kernels.numba.elementwise import (
     activate,
     activated,
@@ -103,6 +103,11 @@ def run_dots(rows, n, M, m_row, v, out):
 @entry_point
 def run_gram_rows(first, n, X, x_row, G, g_row):
     gram_rows(first, n, pointer(X, 0), x_row, pointer(G, 0), g_row)
+
+
+@entry_point
+def run_add_rows_and_ask(rows, n, M, m_row, v, out):
+    add_rows_and_ask(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
 
 
 @entry_point
@@ -382,15 +387,16 @@ def test_gram_rows(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_add_rows(dtype):
+@pytest.mark.parametrize(("run", "most"), [(run_add_rows, 21), (run_add_rows_and_ask, 8)])
+def test_add_rows(dtype, run, most):
     """Against float64, with NaN after the rows and the result."""
     rng = np.random.default_rng(0)
-    for rows, vectors in ((0, 3), (1, 1), (7, 2), (8, 5), (21, 3)):
+    for rows, vectors in ((0, 3), (1, 1), (4, 3), (7, 2), (8, 5), (most, 3)):
         n = vectors * simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
         M, v, out = rng.normal(size=(rows, n + 3)).astype(dtype), rng.normal(size=rows).astype(dtype), np.ones(n + 1)
         M[:, n:], out = np.nan, out.astype(dtype)
         out[n] = np.nan
-        run_add_rows(rows, n, M, n + 3, v, out)
+        run(rows, n, M, n + 3, v, out)
         size = 1 + np.abs(v) @ np.abs(M[:, :n])
         error = np.abs(out[:n] - 1 - v.astype(float) @ M[:, :n])
         assert (error <= (rows + 2) * np.finfo(dtype).eps * size).all()

@@ -38,8 +38,10 @@ INTEGERS = (
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
     "shared", "chunks", "row_losses", "chunk_losses", "one",
     # the division of work: threads, rows of a task, how many of the first layers are divided by their units and whether
-    # any is in a sample's walk, the blocks of the gradient (layer, first row, last row)
-    "threads", "task_rows", "divided", "walk_divided", "blocks", "block_table", "team", "training", "backward",
+    # any is in a sample's walk, into how many tasks each part of the turn in the second layer (0: there is none), the
+    # blocks of the gradient (layer, first row, last row)
+    "threads", "task_rows", "divided", "walk_divided", "turned", "blocks", "block_table", "team", "training",
+    "backward",
     # the step under way, written by the leading thread; the layer, and the sample of a block, that the threads are at
     "batch_start", "batch_rows", "tile_start", "tile_count", "layer", "sample",
     # the samples' rows and targets where they are, if a thread copies the next ones together: windows of so many
@@ -47,7 +49,7 @@ INTEGERS = (
     # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     "scratch", "scratch_size",
     # per-sample descent: its block's Gram matrix and rates; the block or window under way, and the next
-    "per_sample", "gram", "block_rates", "parity", "next_start", "next_count",
+    "per_sample", "gram", "parity", "next_start", "next_count",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
     "sigmoid_cross_entropy_array", "lead", "run_task",
@@ -55,7 +57,7 @@ INTEGERS = (
 NUMBERS = (
     "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
     # of the step under way
-    "rate", "correction1", "correction2", "scale",
+    "rate", "correction1", "correction2", "scale", "delta_scale",
 )  # fmt: skip
 JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
 
@@ -101,6 +103,7 @@ BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # cache lines of units; each half of that is worth another thread. Fewer would do where a cache line takes 100 ns from
 # core to core and back (20-192-192-10: 3.5 us a sample for 3.9), not where it takes 400 (20-256-200-10: 8.9 for 5.3).
 WALK_WEIGHTS = 65536
+TURN_WEIGHTS = 131072  # of a task of the turn in the second layer: each has a summand of its outputs
 
 
 Count = TypeVar("Count", int, Integers)
@@ -319,8 +322,15 @@ class Job:
         weights = self._column("n_in") * self._column("width_out")
         enough = np.where(np.arange(len(weights)) == 0, DEFERRED_WEIGHTS, WALK_WEIGHTS)
         deferred = (weights >= enough) & (self._column("width_out") > 1)
+        turned = bool(
+            deferred[1:2].any()
+        )  # samples turn in the second layer: the first one's corrections are part of it
+        deferred[0] |= turned
+        self.set(turned=turned)
         split = np.where(deferred, self._line_below(self._rows_walked() // 2), 0)
         self._column("deferred")[:], self._column("split")[:] = deferred, split
+        if split[1:2].any() and turned:
+            self.set(turned=-(-int(weights[1]) // (2 * TURN_WEIGHTS)))
         # Either the walk's layers are divided, or the products of a block in the first one.
         walked = int(weights[1:].max(initial=0, where=split[1:] > 0))
         block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])
@@ -331,8 +341,15 @@ class Job:
         self.set(walk_divided=bool(split[1:].any()))
 
     def _rows_walked(self) -> Integers:
-        """Return how many rows of weights each layer has in per-sample descent: transposed ones after the first."""
-        return np.concatenate((self._column("n_in")[:1], self._column("n_out")[1:]))
+        """Return how many rows of weights each layer has in per-sample descent: of transposed ones where they are."""
+        plain = self._plain_layers()
+        return np.concatenate((self._column("n_in")[:plain], self._column("n_out")[plain:]))
+
+    def _plain_layers(self) -> int:
+        """Return how many of the first layers need no transposed copy of their weights."""
+        if self["per_sample"]:
+            return 2 if self["turned"] else 1
+        return max(1, self["divided"])
 
     def _lay_out(self) -> None:
         """Allocate the workspace, and tell the layer table where everything lies in it."""
@@ -363,13 +380,14 @@ class Job:
         gathered = rows * int(self._column("width_in")[0])
         if self["shared"]:  # two layers' second parts of their products; in the walk, the first's, and those of deltas
             size = self._line(rows * int(width_out.max()))
+            if self["turned"]:
+                size = max(size, self._line(2 * self["turned"] * (int(width_out[1]) + rows)))
             self.set(partials=self._allocate(2 * size, np.empty), partials_size=size)
         if self["per_sample"]:
-            scratch_size = self._line(max(rows, int(width_out.max())))
+            scratch_size = self._line(max(rows, (3 if self["turned"] else 1) * int(width_out.max())))
             self.set(
                 gathered=self._allocate(2 * gathered),
-                gram=self._allocate(rows * rows),
-                block_rates=self._allocate_numbers(rows),
+                gram=self._allocate((2 * rows + 1) * rows),
             )
         else:
             scratch_size = self._line((BLOCK_ROWS + 1) * int(width_out.max()))
@@ -388,8 +406,8 @@ class Job:
                 packed, bias = (self["parameters"] + int(offset) * self._itemsize for offset in (weights, biases))
             else:
                 packed, bias = self._allocate(n_in * width_out), self._allocate(width_out)
-            # The first layer and divided ones need no transposed copy; one column, where lanes are 1, is its own.
-            copied = layer > 0 and (self["per_sample"] or layer >= self["divided"])
+            # One column, where lanes are 1, is its own transposed copy.
+            copied = layer >= self._plain_layers()
             transposed = self._allocate(n_out * width_in) if copied else packed if width_out == 1 else 0
             for name, value in (("packed", packed), ("bias", bias), ("transposed", transposed)):
                 self._column(name)[layer] = value

@@ -1,4 +1,4 @@
-# One sample's way through a deeper layer whose updates are deferred: products with its weights, and corrections.
+# One sample's way through a layer after the second whose updates are deferred: products, and corrections.
 #
 # The weights are transposed, (n_out, width_in), and divided by their rows, the layer's units: a part of them gives its
 # own units' outputs, and its own summand of the deltas below. So each thread reads the same weights forward and back,
@@ -8,14 +8,6 @@ cdef inline (int64_t, int64_t, int64_t) part_and_group(const Job *job, int64_t l
     """Return the part that a task is about, and which group of how many it is."""
     cdef int64_t groups = 1 if field(job, layer, SPLIT) == 0 else groups_of(job, layer)
     return task // groups, task % groups, groups
-
-
-cdef inline (int64_t, int64_t) share_of(
-    const real *like, int64_t begin, int64_t end, int64_t group, int64_t groups
-) noexcept nogil:
-    """Return a group's share of begin .. end, in whole vectors."""
-    cdef int64_t lanes = padded(like, 1), vectors = padded(like, end - begin) // lanes
-    return begin + group * vectors // groups * lanes, min(begin + (group + 1) * vectors // groups * lanes, end)
 
 
 cdef void project_units(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
@@ -35,7 +27,7 @@ cdef void project_units(const Job *job, const real *like, int64_t thread, int64_
     last = padded(like, end)
     dots(end - begin, width_in, V + begin * width_in, width_in, a, z + begin)
     dots(t, width_in, A, width_in, a, products)
-    correct(job, like, t, products, D + begin, width, last - begin, z + begin)
+    add_rows(t, last - begin, D + begin, width, products, z + begin)
     finish_outputs(job, layer, z, job.scale, begin, last)
 
 
@@ -60,4 +52,4 @@ cdef void sum_deltas(const Job *job, const real *like, int64_t thread, int64_t t
     memset(sums, 0, (last - first) * sizeof(real))
     add_rows(end - begin, last - first, V + begin * width_in + first, width_in, delta, sums)
     dots(t, padded(like, end) - begin, D, width, delta, products)
-    correct(job, like, t, products, A + first, width_in, last - first, sums)
+    add_rows(t, last - first, A + first, width_in, products, sums)

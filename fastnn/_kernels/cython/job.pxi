@@ -11,7 +11,7 @@ cdef struct Job:
     int64_t gathered, tiles, tile_size, tile_rows, compact, partials, partials_size, sums, sums_size
     int64_t shared, chunks, row_losses, chunk_losses, one
     # the division of work
-    int64_t threads, task_rows, divided, walk_divided, blocks, block_table, team, training, backward
+    int64_t threads, task_rows, divided, walk_divided, turned, blocks, block_table, team, training, backward
     # the step under way; the layer, and the sample of a block, that the threads are at
     int64_t batch_start, batch_rows, tile_start, tile_count, layer, sample
     # the samples' rows and targets where they are, if a thread copies the next ones together
@@ -19,13 +19,13 @@ cdef struct Job:
     # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     int64_t scratch, scratch_size
     # per-sample descent; the block or window under way, and the next
-    int64_t per_sample, gram, block_rates, parity, next_start, next_count
+    int64_t per_sample, gram, parity, next_start, next_count
     # the addresses of compiled functions, which Numba's kernels need
     int64_t multiply, dots, gram_rows, add_rows, transpose, activate, multiply_by_derivative, exp_array
     int64_t sigmoid_cross_entropy_array, lead, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2
     # of the step under way
-    double rate, correction1, correction2, scale
+    double rate, correction1, correction2, scale, delta_scale
 
 
 # The columns of the layer table.

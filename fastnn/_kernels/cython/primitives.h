@@ -38,6 +38,14 @@ typedef struct fastnn_layer {
     double scale;       /* the weights are scale times those that are stored */
 } fastnn_layer;
 
+/* The way from one sample to the next in some units of the first layer: whether there is a last sample and a next one;
+   the factor of the last one's deltas, and how much of them z takes. */
+typedef struct fastnn_turn {
+    fastnn_layer units; /* with the factor of the next sample's weights */
+    int last, next;
+    double delta_scale, overlap;
+} fastnn_turn;
+
 /* The table, for real = float and double.
 
    lanes: real numbers in a vector; every column count that multiply sees is a multiple of it.
@@ -49,6 +57,7 @@ typedef struct fastnn_layer {
    gram_rows: G[t * g_row + u] = sum_j X[t * x_row + j] * X[u * x_row + j], j < n, a multiple of the lanes, for the four
        rows t from first on, a multiple of four, and all u up to the last of them.
    add_rows: out[j] += sum_r v[r] * M[r * m_row + j], r < rows, j < n, a multiple of the lanes; the last rows come first.
+   add_rows_and_ask: the same for up to eight rows of M, while the next ones are asked for.
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
@@ -61,6 +70,8 @@ typedef struct fastnn_layer {
    step_one_output: a layer of one output, whose g is activation: z = scale a . V + bias, which is returned;
        delta = g(z) - target; deltas = delta scale V * g' of the layer below; V -= c delta a, bias -= rate delta.
    multiply_and_update: deltas = scale delta V * g' of the layer below; V += factor delta^T a.
+   turn: deltas = delta_scale (sums + corrections) * g' of the last outputs, before;
+       outputs = g(scale (z + overlap deltas) + bias), zeros in the padding.
    add_multiple: y += factor x, of whole vectors. */
 #define FASTNN_DECLARE_PRIMITIVES(name, real)                                                                         \
     typedef struct name {                                                                                             \
@@ -74,6 +85,8 @@ typedef struct fastnn_layer {
         void (*dots)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);          \
         void (*gram_rows)(ptrdiff_t first, ptrdiff_t n, const real *X, ptrdiff_t x_row, real *G, ptrdiff_t g_row);    \
         void (*add_rows)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);      \
+        void (*add_rows_and_ask)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v,          \
+                                 real *out);                                                                          \
         real (*sum)(const real *x, ptrdiff_t n);                                                                      \
         void (*activate)(int activation, real slope, real *z, ptrdiff_t n);                                           \
         void (*multiply_by_derivative)(int activation, real slope, const real *a, real *delta, ptrdiff_t n);          \
@@ -89,6 +102,8 @@ typedef struct fastnn_layer {
                                 const real *a, real *V, real *bias, real *deltas);                                    \
         void (*multiply_and_update)(const fastnn_layer *below, ptrdiff_t n_out, const real *a, const real *delta,     \
                                     real factor, real *V, real *deltas);                                              \
+        void (*turn)(const fastnn_turn *turn, const real *sums, const real *corrections, const real *before,          \
+                     const real *z, const real *bias, real *deltas, real *outputs);                                   \
         void (*add_multiple)(ptrdiff_t n, real factor, const real *x, real *y);                                       \
     } name
 

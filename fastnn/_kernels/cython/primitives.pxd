@@ -34,6 +34,13 @@ cdef extern from "primitives.h" nogil:
         double slope
         double scale
 
+    ctypedef struct fastnn_turn:
+        fastnn_layer units
+        int last
+        int next
+        double delta_scale
+        double overlap
+
     ctypedef struct fastnn_primitives_f32_t:
         const char *level
         int lanes
@@ -48,6 +55,8 @@ cdef extern from "primitives.h" nogil:
                           Py_ssize_t g_row) noexcept nogil
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
                          float *out) noexcept nogil
+        void (*add_rows_and_ask)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
+                                 float *out) noexcept nogil
         float (*sum)(const float *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, float slope, float *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, float slope, const float *a, float *delta,
@@ -67,6 +76,8 @@ cdef extern from "primitives.h" nogil:
                                  const float *a, float *V, float *bias, float *deltas) noexcept nogil
         void (*multiply_and_update)(const fastnn_layer *below, Py_ssize_t n_out, const float *a, const float *delta,
                                     float factor, float *V, float *deltas) noexcept nogil
+        void (*turn)(const fastnn_turn *turn, const float *sums, const float *corrections, const float *before,
+                     const float *z, const float *bias, float *deltas, float *outputs) noexcept nogil
         void (*add_multiple)(Py_ssize_t n, float factor, const float *x, float *y) noexcept nogil
 
     ctypedef struct fastnn_primitives_f64_t:
@@ -83,6 +94,8 @@ cdef extern from "primitives.h" nogil:
                           Py_ssize_t g_row) noexcept nogil
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
                          double *out) noexcept nogil
+        void (*add_rows_and_ask)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
+                                 double *out) noexcept nogil
         double (*sum)(const double *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, double slope, double *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, double slope, const double *a, double *delta,
@@ -103,6 +116,8 @@ cdef extern from "primitives.h" nogil:
                                  const double *a, double *V, double *bias, double *deltas) noexcept nogil
         void (*multiply_and_update)(const fastnn_layer *below, Py_ssize_t n_out, const double *a, const double *delta,
                                     double factor, double *V, double *deltas) noexcept nogil
+        void (*turn)(const fastnn_turn *turn, const double *sums, const double *corrections, const double *before,
+                     const double *z, const double *bias, double *deltas, double *outputs) noexcept nogil
         void (*add_multiple)(Py_ssize_t n, double factor, const double *x, double *y) noexcept nogil
 
     int fastnn_best_level() noexcept

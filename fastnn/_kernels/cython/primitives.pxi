@@ -41,6 +41,7 @@ def addresses(int itemsize):
             "dots": <size_t>F32.dots,
             "gram_rows": <size_t>F32.gram_rows,
             "add_rows": <size_t>F32.add_rows,
+            "add_rows_and_ask": <size_t>F32.add_rows_and_ask,
             "sum": <size_t>F32.sum,
             "activate": <size_t>F32.activate,
             "multiply_by_derivative": <size_t>F32.multiply_by_derivative,
@@ -53,6 +54,7 @@ def addresses(int itemsize):
             "update_and_project": <size_t>F32.update_and_project,
             "step_one_output": <size_t>F32.step_one_output,
             "multiply_and_update": <size_t>F32.multiply_and_update,
+            "turn": <size_t>F32.turn,
             "add_multiple": <size_t>F32.add_multiple,
         }
     return {
@@ -60,6 +62,7 @@ def addresses(int itemsize):
         "dots": <size_t>F64.dots,
         "gram_rows": <size_t>F64.gram_rows,
         "add_rows": <size_t>F64.add_rows,
+        "add_rows_and_ask": <size_t>F64.add_rows_and_ask,
         "sum": <size_t>F64.sum,
         "activate": <size_t>F64.activate,
         "multiply_by_derivative": <size_t>F64.multiply_by_derivative,
@@ -72,6 +75,7 @@ def addresses(int itemsize):
         "update_and_project": <size_t>F64.update_and_project,
         "step_one_output": <size_t>F64.step_one_output,
         "multiply_and_update": <size_t>F64.multiply_and_update,
+        "turn": <size_t>F64.turn,
         "add_multiple": <size_t>F64.add_multiple,
     }
 
@@ -111,6 +115,15 @@ cdef inline void add_rows(
         F32.add_rows(rows, n, M, m_row, v, out)
     else:
         F64.add_rows(rows, n, M, m_row, v, out)
+
+
+cdef inline void add_rows_and_ask(
+    int64_t rows, int64_t n, const real *M, int64_t m_row, const real *v, real *out
+) noexcept nogil:
+    if real is float:
+        F32.add_rows_and_ask(rows, n, M, m_row, v, out)
+    else:
+        F64.add_rows_and_ask(rows, n, M, m_row, v, out)
 
 
 cdef inline real total_of(const real *values, int64_t n) noexcept nogil:

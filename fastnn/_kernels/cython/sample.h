@@ -9,6 +9,7 @@
 #define step_one_output NAME(step_one_output)
 #define multiply_columns NAME(multiply_columns)
 #define multiply_and_update NAME(multiply_and_update)
+#define turn NAME(turn)
 #define add_multiple NAME(add_multiple)
 
 static void finish_outputs(const fastnn_layer *layer, const REAL *bias, REAL *z)
@@ -149,6 +150,27 @@ static void multiply_and_update(const fastnn_layer *below, ptrdiff_t n_out, cons
     MULTIPLY(4);
     MULTIPLY(2);
     MULTIPLY(1);
+}
+
+static void turn(const fastnn_turn *step, const REAL *sums, const REAL *corrections, const REAL *before, const REAL *z,
+                 const REAL *bias, REAL *deltas, REAL *outputs)
+{
+    const fastnn_layer *units = &step->units;
+    vec scale = CONSTANT(units->scale), slope = CONSTANT(units->slope), overlap = CONSTANT(step->overlap);
+    vec delta_scale = CONSTANT(step->delta_scale);
+    for (ptrdiff_t j = 0; j < units->width; j += LANES) {
+        vec delta = CONSTANT(0);
+        if (step->last) {
+            vec derivative = derivative_vec(units->activation, slope, load(before + j));
+            delta = delta_scale * (load(sums + j) + load(corrections + j)) * derivative;
+            store(deltas + j, delta);
+        }
+        if (step->next) {
+            vec sum = fused(overlap, delta, load(z + j));
+            vec output = activation_vec(units->activation, slope, fused(scale, sum, load(bias + j)));
+            store(outputs + j, first_lanes(output, units->n - j));
+        }
+    }
 }
 
 static void add_multiple(ptrdiff_t n, REAL factor, const REAL *x, REAL *y)

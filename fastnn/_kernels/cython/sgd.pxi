@@ -32,20 +32,26 @@ cdef enum:
     GRAM_ROWS = 4  # of a call of gram_rows
 
 
-cdef void add_gram(const Job *job, const real *like, int64_t task, int64_t tasks) noexcept nogil:
-    """Compute a task's share of the block's Gram matrix: groups of rows, each longer than the one before, in turns."""
-    cdef int64_t turn, group = 0, width = field(job, 0, WIDTH_IN)
+cdef void add_gram(const Job *job, const real *like, int64_t part, int64_t member, int64_t members) noexcept nogil:
+    """Compute a part's summand of the block's Gram matrix, from the columns that it multiplies.
+
+    Of so many members each takes groups of rows, each longer than the one before, in turns.
+    """
+    cdef int64_t begin, end, turn, group = 0, width = field(job, 0, WIDTH_IN)
     cdef real *X = block_inputs(job, like, job.parity)
-    cdef real *G = reals(like, job.gram)
+    begin, end = part_of(job, 0, N_IN, part)
     while group * GRAM_ROWS < job.tile_count:
-        turn = group % (2 * tasks)  # forth and back
-        if turn == task or turn == 2 * tasks - 1 - task:
-            gram_rows(group * GRAM_ROWS, width, X, width, G, job.tile_rows)
+        turn = group % (2 * members)  # forth and back
+        if turn == member or turn == 2 * members - 1 - member:
+            gram_rows(
+                group * GRAM_ROWS, padded(like, end) - begin, X + begin, width, gram_part(job, like, part, 0),
+                job.tile_rows,
+            )
         group += 1
 
 
 cdef void project_part(const Job *job, const real *like, int64_t task) noexcept nogil:
-    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of X X^T."""
+    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of its X X^T."""
     cdef int64_t begin, end, groups = groups_of(job, 0)
     cdef int64_t width = field(job, 0, WIDTH_OUT), stride = field(job, 0, WIDTH_IN)
     cdef int64_t part = task // groups, group = task % groups
@@ -58,7 +64,7 @@ cdef void project_part(const Job *job, const real *like, int64_t task) noexcept 
         Z = layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, t)
     begin, end = part_of(job, 0, N_IN, part)
     multiply(rows, width, end - begin, X + begin, stride, 1, W + begin * width, width, Z, width, FASTNN_STORE, Z)
-    add_gram(job, like, task, parts_of(job, 0) * groups)
+    add_gram(job, like, part, group, groups)
 
 
 cdef void add_updates(const Job *job, const real *like, int64_t task) noexcept nogil:
@@ -69,34 +75,21 @@ cdef void add_updates(const Job *job, const real *like, int64_t task) noexcept n
     cdef real scale = <real>job.scale
     cdef real *memory = reals(like, job.tiles)
     cdef real *D = layer_memory(job, memory, layer, DELTAS, 0)
-    cdef real *A
-    cdef real *B
+    cdef real *A = block_inputs(job, like, job.parity)
+    cdef real *B = D
     cdef real *M
-    if layer == 0:
-        A, a_row, B, columns = block_inputs(job, like, job.parity), width_in, D, width
-        M = reals(like, field(job, 0, PACKED)) + begin * width
+    if layer > 0:
+        A = layer_memory(job, memory, layer - 1, OUTPUTS, 0)
+    if field(job, layer, TRANSPOSED) == 0:
+        a_row, columns, M = width_in, width, reals(like, field(job, layer, PACKED)) + begin * width
     else:
-        A, a_row, B, columns = D, width, layer_memory(job, memory, layer - 1, OUTPUTS, 0), width_in
+        A, a_row, B, columns = D, width, A, width_in
         M = reals(like, field(job, layer, TRANSPOSED)) + begin * width_in
     if field(job, layer, DEFERRED):
         multiply(end - begin, columns, job.tile_count, A + begin, 1, a_row, B, columns, M, columns, FASTNN_ADD, M)
     if job.scale != 1.0:
         for i in range((end - begin) * columns):
             M[i] *= scale
-
-
-cdef void scale_deltas(const Job *job, const real *like) noexcept nogil:
-    """Multiply each sample's deltas of the deferred layers by -c, as the updates have them."""
-    cdef int64_t j, t, layer, width
-    cdef real c
-    cdef real *delta
-    for layer in range(job.layers):
-        if field(job, layer, DEFERRED):
-            width = field(job, layer, WIDTH_OUT)
-            for t in range(job.tile_count):
-                delta, c = layer_memory(job, reals(like, job.tiles), layer, DELTAS, t), -numbers(job.block_rates)[t]
-                for j in range(width):
-                    delta[j] *= c
 
 
 cdef void store_weights(const Job *job, const real *like) noexcept nogil:
@@ -108,7 +101,7 @@ cdef void store_weights(const Job *job, const real *like) noexcept nogil:
         n_in, n_out = field(job, layer, N_IN), field(job, layer, N_OUT)
         width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
         W = theta + field(job, layer, WEIGHTS)
-        if layer > 0:
+        if field(job, layer, TRANSPOSED) != 0:
             transpose(n_out, n_in, reals(like, field(job, layer, TRANSPOSED)), width_in, W, n_out)
         elif n_out != width:
             for i in range(n_in):

@@ -28,6 +28,14 @@ cdef inline (int64_t, int64_t) part_of(const Job *job, int64_t layer, int64_t si
     return split, n
 
 
+cdef inline (int64_t, int64_t) share_of(
+    const real *like, int64_t begin, int64_t end, int64_t group, int64_t groups
+) noexcept nogil:
+    """Return a group's share of begin .. end, in whole vectors."""
+    cdef int64_t lanes = padded(like, 1), vectors = padded(like, end - begin) // lanes
+    return begin + group * vectors // groups * lanes, min(begin + (group + 1) * vectors // groups * lanes, end)
+
+
 cdef inline (real *, int64_t) inputs_of_part(
     const Job *job, const real *like, int64_t begin, int64_t row
 ) noexcept nogil:

@@ -79,6 +79,8 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare_sample(job, like, task)
+    elif kind == TURN:
+        turn_units(job, like, thread, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
     elif kind == BACKWARD:
@@ -147,7 +149,6 @@ cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogi
     walk(job, like, thread)
     if job.threads == 1:
         prepare(job, like)
-    scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, 0, job.blocks)
 
 

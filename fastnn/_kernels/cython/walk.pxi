@@ -3,28 +3,8 @@
 # A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
 # other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
 # kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h. The
-# way through those that are deferred is in deferred.pxi, as tasks: large ones are for all threads.
-
-cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity) noexcept nogil:
-    """Return the pointer to the gathered rows of a block: the one under way, or the next."""
-    return reals(like, job.gathered) + parity * job.tile_rows * field(job, 0, WIDTH_IN)
-
-
-cdef inline real *second_deltas(const Job *job, const real *like) noexcept nogil:
-    """Return the pointer to the second part of the sums that become a sample's deltas."""
-    return reals(like, job.partials) + job.partials_size
-
-
-cdef void correct(
-    const Job *job, const real *like, int64_t t, real *products, const real *D, int64_t width, int64_t n, real *z
-) noexcept nogil:
-    """Add -sum_{u < t} c_u products_u D_u to the n numbers z; the products are used up."""
-    cdef int64_t u
-    cdef double *rates = numbers(job.block_rates)
-    for u in range(t):
-        products[u] *= <real>-rates[u]
-    add_rows(t, n, D, width, products, z)
-
+# way through those that are deferred is in turn.pxi for the second layer, in deferred.pxi for later ones, as tasks:
+# large ones are for all threads.
 
 cdef inline fastnn_layer layer_of(const Job *job, int64_t layer, double scale) noexcept nogil:
     """Return a layer as the C primitives take it; the outputs of the last one are plain."""
@@ -86,18 +66,19 @@ cdef void first_outputs(
         return
     if field(job, 0, SPLIT) != 0:
         add_multiple(width, 1, second_part(job, like, 0, t), z)
-    correct(job, like, t, reals(like, job.gram) + t * job.tile_rows, D, width, width, z)
+    add_second_gram(job, like, t)
+    add_rows(t, width, D, width, gram_part(job, like, 0, t), z)
     finish_outputs(job, 0, z, scale, 0, width)
 
 
 cdef void walk_forward(Job *job, const real *like, int64_t thread, int64_t t, double scale) noexcept nogil:
-    """Take sample t from the first layer's outputs as far as Z_L."""
+    """Take sample t from the first layer's outputs, or the second's after a turn, as far as Z_L."""
     cdef int64_t layer, width_in
     cdef real *memory = reals(like, job.tiles)
     cdef real *z
     cdef real *a
     cdef real *V
-    for layer in range(1, job.layers - one_output(job)):
+    for layer in range(2 if job.turned else 1, job.layers - one_output(job)):
         if field(job, layer, DEFERRED):
             run_layer(job, like, thread, FORWARD, layer, t)
             continue
@@ -178,12 +159,15 @@ cdef void finish_deltas(const Job *job, const real *like, int64_t layer, int64_t
 cdef void walk_backward(
     Job *job, const real *like, int64_t thread, int64_t t, double scale, double c
 ) noexcept nogil:
-    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred."""
+    """Compute the hidden layers' deltas of sample t; update the weights of the layers above that are not deferred.
+
+    The first layer's are left to the next turn.
+    """
     cdef int64_t layer
     cdef real *memory = reals(like, job.tiles)
     cdef real *a
     cdef real *delta
-    for layer in range(job.layers - 1 - one_output(job), 0, -1):
+    for layer in range(job.layers - 1 - one_output(job), 1 if job.turned else 0, -1):
         if field(job, layer, DEFERRED):
             run_layer(job, like, thread, BACKWARD, layer, t)
             finish_deltas(job, like, layer, t, scale)
@@ -193,11 +177,11 @@ cdef void walk_backward(
 
 
 cdef void update_biases(const Job *job, const real *like, int64_t t, double rate) noexcept nogil:
-    """Update the biases: those of a single output are."""
+    """Update the biases: those of a single output are, those of the first layer are in a turn."""
     cdef int64_t layer
     cdef real *memory = reals(like, job.tiles)
     cdef real *b
-    for layer in range(job.layers - one_output(job)):
+    for layer in range(1 if job.turned else 0, job.layers - one_output(job)):
         b = reals(like, field(job, layer, BIAS))
         add_multiple(field(job, layer, WIDTH_OUT), <real>-rate, layer_memory(job, memory, layer, DELTAS, t), b)
 
@@ -217,7 +201,7 @@ cdef enum:
 
 cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
-    cdef int64_t j, t, step, width = field(job, 0, WIDTH_OUT)
+    cdef int64_t j, t, step, layer, width = field(job, 0, WIDTH_OUT)
     cdef bint at_once = not field(job, 0, DEFERRED), divided = job.walk_divided != 0
     cdef bint helped = job.threads > 1 and not at_once
     # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
@@ -237,10 +221,15 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
         if at_once and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, sample_at(job, step + job.tile_rows))
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
+        if job.turned:
+            run_turn(job, like, thread, t, c)
         if helped and t % ahead == 0:
             tasks = max(0, min(ahead, job.next_count - t))
             open_phase(job, PREPARE, t, t + tasks)
-        first_outputs(job, like, t, before, x, c, scale)
+        if job.turned:
+            finish_turn(job, like)
+        else:
+            first_outputs(job, like, t, before, x, c, scale)
         if helped and divided:
             end_phase(job, like, thread, PREPARE, tasks)
         walk_forward(job, like, thread, t, scale)
@@ -252,11 +241,16 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
             output_deltas(job, memory, t, 1, step, numbers(job.losses) + step)
         walk_backward(job, like, thread, t, scale, c)
         update_biases(job, like, t, rate)
-        numbers(job.block_rates)[t] = c
+        for layer in range(2 if job.turned else 0, job.layers):
+            if field(job, layer, DEFERRED):
+                scale_deltas(job, like, layer, t, c)
+        job.delta_scale = -c * scale
         job.scale = scale = shrunk
         before = x
         if helped and not divided and t % ahead == ahead - 1:  # the last block, the only short one, prepares none
             end_phase(job, like, thread, PREPARE, tasks)
+    if job.turned:
+        run_turn(job, like, thread, job.tile_count, c)
     if one_output(job):
         one_output_losses(job, like)
     if at_once:

@@ -1,4 +1,4 @@
-"""One sample's way through a deeper layer whose updates are deferred: products with its weights, and corrections.
+"""One sample's way through a layer after the second whose updates are deferred: products, and corrections.
 
 The weights are transposed, (n_out, width_in), and divided by their rows, the layer's units: a part of them gives its
 own units' outputs, and its own summand of the deltas below. So each thread reads the same weights forward and back, and
@@ -7,6 +7,7 @@ a layer that is too large for one core's cache may fit in those of two.
 
 from __future__ import annotations
 
+from fastnn._kernels.numba.block import second_deltas
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.layers import layer_memory, padded
 from fastnn._kernels.numba.memory import (
@@ -23,9 +24,9 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.shared import groups_of, part_of, thread_scratch
-from fastnn._kernels.numba.simd import advance, lanes
-from fastnn._kernels.numba.walk import correct, finish_outputs, second_deltas
+from fastnn._kernels.numba.sample import finish_outputs
+from fastnn._kernels.numba.shared import groups_of, part_of, share_of, thread_scratch
+from fastnn._kernels.numba.simd import advance
 
 
 @kernel
@@ -33,14 +34,6 @@ def part_and_group(job, layer, task):
     """Return the part that a task is about, and which group of how many it is."""
     groups = 1 if field(job, layer, SPLIT) == 0 else groups_of(job, layer)
     return task // groups, task % groups, groups
-
-
-@kernel
-def share_of(like, begin, end, group, groups):
-    """Return a group's share of begin .. end, in whole vectors."""
-    vectors = (end - begin + lanes(like) - 1) // lanes(like)
-    first, last = group * vectors // groups, (group + 1) * vectors // groups
-    return begin + first * lanes(like), min(begin + last * lanes(like), end)
 
 
 @kernel
@@ -57,7 +50,7 @@ def project_units(job, like, thread, task):
     z = layer_memory(job, memory, layer, OUTPUTS, t)
     call(job.dots, (end - begin, width_in, advance(V, begin * width_in), width_in, a, advance(z, begin)))
     call(job.dots, (t, width_in, A, width_in, a, products))
-    correct(job, like, t, products, advance(D, begin), width, last - begin, advance(z, begin))
+    call(job.add_rows, (t, last - begin, advance(D, begin), width, products, advance(z, begin)))
     finish_outputs(job, like, layer, z, job.scale, begin, last)
 
 
@@ -77,4 +70,4 @@ def sum_deltas(job, like, thread, task):
         sums[j] = real(like, 0.0)
     call(job.add_rows, (end - begin, last - first, advance(V, first), width_in, delta, sums))
     call(job.dots, (t, padded(like, end) - begin, D, width, delta, products))
-    correct(job, like, t, products, advance(A, first), width_in, last - first, sums)
+    call(job.add_rows, (t, last - first, advance(A, first), width_in, products, sums))

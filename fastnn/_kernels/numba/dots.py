@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastnn._kernels.numba.cache import kernel
@@ -18,15 +18,12 @@ from fastnn._kernels.numba.simd import (
     LEVEL,
     POINTER,
     advance,
+    ask_for,
+    broadcast,
     element_size,
-    fill,
     fma,
     function,
-    lanes,
-    load,
-    multiply_add,
     require_pointer,
-    store,
     type_name,
     vector_type,
 )
@@ -174,18 +171,64 @@ def gram_rows(first, n, X, x_row, G, g_row):
         _gram_tile(n, advance(X, u * x_row), x_row, y, advance(rows, u), g_row)
 
 
-@kernel
-def add_eight_rows(n, M, m_row, v, out):
-    """Add eight rows of M, each times a number of v."""
-    M1, M2, M3 = advance(M, m_row), advance(M, 2 * m_row), advance(M, 3 * m_row)
-    M4, M5, M6, M7 = advance(M, 4 * m_row), advance(M1, 4 * m_row), advance(M2, 4 * m_row), advance(M3, 4 * m_row)
-    f0, f1, f2, f3 = fill(v[0]), fill(v[1]), fill(v[2]), fill(v[3])
-    f4, f5, f6, f7 = fill(v[4]), fill(v[5]), fill(v[6]), fill(v[7])
-    for j in range(0, n, lanes(M)):
-        total = multiply_add(f1, load(M1, j), multiply_add(f0, load(M, j), load(out, j)))
-        total = multiply_add(f3, load(M3, j), multiply_add(f2, load(M2, j), total))
-        total = multiply_add(f5, load(M5, j), multiply_add(f4, load(M4, j), total))
-        store(out, j, multiply_add(f7, load(M7, j), multiply_add(f6, load(M6, j), total)))
+class _AddedRows:
+    """Emits the function that adds so many rows of M, each times a number of v: (n, M, m_row, v, out)."""
+
+    def __init__(self, module: ir.Module, scalar: Any, rows: int, ask: bool) -> None:
+        self.scalar, self.vector, self.rows, self.ask = scalar, vector_type(scalar), rows, ask
+        name = f"fastnn_add_rows_{rows}{'_and_ask' if ask else ''}_{type_name(self.vector)}"
+        self.function, is_new = function(module, name, ir.VoidType(), [INT64, POINTER, INT64, POINTER, POINTER])
+        if is_new:
+            self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+            self._emit(*self.function.args)
+
+    def _at(self, base: Any, i: Any) -> Any:
+        return self.builder.gep(base, [i], source_etype=self.scalar)
+
+    def _emit(self, n: Any, M: Any, m_row: Any, v: Any, out: Any) -> None:
+        builder, align = self.builder, element_size(self.scalar)
+        rows = [self._at(M, builder.mul(m_row, INT64(r))) for r in range(self.rows * (2 if self.ask else 1))]
+        numbers = [builder.load(self._at(v, INT64(r)), typ=self.scalar) for r in range(self.rows)]
+        factors = [broadcast(builder, number, self.vector) for number in numbers]
+        with cgutils.for_range_slice(builder, INT64(0), n, INT64(self.vector.count), INT64) as (j, _):
+            place = self._at(out, j)
+            total = builder.load(place, align=align, typ=self.vector)
+            for row, factor in zip(rows, factors, strict=False):
+                total = fma(builder, builder.load(self._at(row, j), align=align, typ=self.vector), factor, total)
+            for row in rows[self.rows :]:
+                ask_for(builder, self._at(row, j))
+            builder.store(total, place, align=align)
+        builder.ret_void()
+
+
+def _some_rows_added(ask: bool) -> Any:
+    """Make the function that adds 8, 4, 2 or 1 rows, and may ask for as many after them."""
+
+    @intrinsic
+    def add_some_rows(typingctx, rows, n, M, m_row, v, out):
+        real = require_pointer(M, v, out)
+
+        def codegen(context, builder, signature, args):
+            scalar = context.get_value_type(real)
+            after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
+            switch = builder.switch(args[0], other)
+            for count in ROWS:
+                case = builder.append_basic_block(f"add_rows_{count}")
+                switch.add_case(INT64(count), case)
+                builder.position_at_end(case)
+                builder.call(_AddedRows(builder.module, scalar, count, ask).function, args[1:])
+                builder.branch(after)
+            builder.position_at_end(other)
+            builder.unreachable()
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
+
+    return add_some_rows
+
+
+add_some_rows, add_some_rows_and_ask = _some_rows_added(False), _some_rows_added(True)
 
 
 @kernel
@@ -194,12 +237,16 @@ def add_rows(rows, n, M, m_row, v, out):
 
     The last rows come first: they are what `dots` has left in a cache that does not hold them all.
     """
-    r = rows
-    while r >= 8:
-        r -= 8
-        add_eight_rows(n, advance(M, r * m_row), m_row, advance(v, r), out)
-    while r > 0:
-        r -= 1
-        row, factor = advance(M, r * m_row), fill(v[r])
-        for j in range(0, n, lanes(M)):
-            store(out, j, multiply_add(factor, load(row, j), load(out, j)))
+    for count in ROWS:
+        while rows >= count:
+            rows -= count
+            add_some_rows(count, n, advance(M, rows * m_row), m_row, advance(v, rows), out)
+
+
+@kernel
+def add_rows_and_ask(rows, n, M, m_row, v, out):
+    """Compute the same for up to eight rows in a first-level cache, while the next ones come there from the second."""
+    if rows in (8, 4):
+        add_some_rows_and_ask(rows, n, M, m_row, v, out)
+    else:
+        add_rows(rows, n, M, m_row, v, out)

@@ -13,9 +13,10 @@ W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in wal
 
 from __future__ import annotations
 
+from fastnn._kernels.numba.block import block_inputs, gram_part
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.dots import GRAM_ROWS
-from fastnn._kernels.numba.layers import layer_memory, prefetch_sample, sample_at
+from fastnn._kernels.numba.layers import layer_memory, padded, prefetch_sample, sample_at
 from fastnn._kernels.numba.memory import (
     BIAS,
     BIASES,
@@ -32,15 +33,13 @@ from fastnn._kernels.numba.memory import (
     WIDTH_OUT,
     call,
     field,
-    numbers,
     real,
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.shared import groups_of, part_of, parts_of, second_part
+from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
 from fastnn._kernels.numba.update import block_at
-from fastnn._kernels.numba.walk import block_inputs
 
 
 @kernel
@@ -62,18 +61,23 @@ def prepare(job, like):
 
 
 @kernel
-def add_gram(job, like, task, tasks):
-    """Compute a task's share of the block's Gram matrix: groups of rows, each longer than the one before, in turns."""
-    X, G, width = block_inputs(job, like, job.parity), reals(like, job.gram), field(job, 0, WIDTH_IN)
+def add_gram(job, like, part, member, members):
+    """Compute a part's summand of the block's Gram matrix, from the columns that it multiplies.
+
+    Of so many members each takes groups of rows, each longer than the one before, in turns.
+    """
+    width, G = field(job, 0, WIDTH_IN), gram_part(job, like, part, START)
+    begin, end = part_of(job, START, N_IN, part)
+    X = advance(block_inputs(job, like, job.parity), begin)
     for group in range((job.tile_count + GRAM_ROWS - 1) // GRAM_ROWS):
-        turn = group % (2 * tasks)  # forth and back
-        if turn in (task, 2 * tasks - 1 - task):
-            call(job.gram_rows, (group * GRAM_ROWS, width, X, width, G, job.tile_rows))
+        turn = group % (2 * members)  # forth and back
+        if turn in (member, 2 * members - 1 - member):
+            call(job.gram_rows, (group * GRAM_ROWS, padded(like, end) - begin, X, width, G, job.tile_rows))
 
 
 @kernel
 def project_part(job, like, task):
-    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of X X^T."""
+    """Compute X W of the block for a part of the inputs and a group of its samples, and a share of its X X^T."""
     groups, width, stride = groups_of(job, START), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
     part, group = task // groups, task % groups
     begin, end = part_of(job, START, N_IN, part)
@@ -83,7 +87,7 @@ def project_part(job, like, task):
     X, W = advance(block_inputs(job, like, job.parity), t * stride + begin), reals(like, field(job, 0, PACKED))
     W = advance(W, begin * width)
     call(job.multiply, (rows, width, end - begin, X, stride, 1, W, width, Z, width, ASSIGN, Z))
-    add_gram(job, like, task, parts_of(job, START) * groups)
+    add_gram(job, like, part, group, groups)
 
 
 @kernel
@@ -93,11 +97,14 @@ def add_updates(job, like, task):
     memory, scale = reals(like, job.tiles), real(like, job.scale)
     width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
     D = layer_memory(job, memory, layer, DELTAS, START)
-    if layer == 0:
-        A, a_row, B, columns = block_inputs(job, like, job.parity), width_in, D, width
-        M = advance(reals(like, field(job, 0, PACKED)), begin * width)
+    A = block_inputs(job, like, job.parity)
+    if layer > 0:
+        A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
+    if field(job, layer, TRANSPOSED) == 0:
+        a_row, B, columns = width_in, D, width
+        M = advance(reals(like, field(job, layer, PACKED)), begin * width)
     else:
-        A, a_row, B, columns = D, width, layer_memory(job, memory, layer - 1, OUTPUTS, START), width_in
+        A, a_row, B, columns = D, width, A, width_in
         M = advance(reals(like, field(job, layer, TRANSPOSED)), begin * width_in)
     if field(job, layer, DEFERRED):
         call(
@@ -110,19 +117,6 @@ def add_updates(job, like, task):
 
 
 @kernel
-def scale_deltas(job, like):
-    """Multiply each sample's deltas of the deferred layers by -c, as the updates have them."""
-    memory, rates = reals(like, job.tiles), numbers(job.block_rates)
-    for layer in range(job.layers):
-        if field(job, layer, DEFERRED):
-            width = field(job, layer, WIDTH_OUT)
-            for t in range(job.tile_count):
-                delta, c = layer_memory(job, memory, layer, DELTAS, t), real(like, -rates[t])
-                for j in range(width):
-                    delta[j] *= c
-
-
-@kernel
 def store_weights(job, like):
     """Copy padded and transposed weights, and padded biases, back into the parameters."""
     theta = reals(like, job.parameters)
@@ -131,7 +125,7 @@ def store_weights(job, like):
         width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
         W, b = advance(theta, field(job, layer, WEIGHTS)), advance(theta, field(job, layer, BIASES))
         packed, bias = reals(like, field(job, layer, PACKED)), reals(like, field(job, layer, BIAS))
-        if layer > 0:
+        if field(job, layer, TRANSPOSED) != 0:
             call(job.transpose, (n_out, n_in, reals(like, field(job, layer, TRANSPOSED)), width_in, W, n_out))
         elif n_out != width:
             for i in range(n_in):

@@ -68,6 +68,14 @@ def part_of(job, layer, side, part):
 
 
 @kernel
+def share_of(like, begin, end, group, groups):
+    """Return a group's share of begin .. end, in whole vectors."""
+    vectors = (end - begin + lanes(like) - 1) // lanes(like)
+    first, last = group * vectors // groups, (group + 1) * vectors // groups
+    return begin + first * lanes(like), min(begin + last * lanes(like), end)
+
+
+@kernel
 def inputs_of_part(job, like, begin, row):
     """Return the pointer to row ``row`` of the network's inputs, for columns of the part with ``begin``; the stride.
 

@@ -308,6 +308,13 @@ def lanes(typingctx, p):
     return types.int64(p), lambda context, builder, signature, args: INT64(count)
 
 
+@intrinsic
+def element_bytes(typingctx, p):
+    """Return the bytes of the type that ``p`` points to: a constant of the compiled code."""
+    size = require_pointer(p).bitwidth // 8
+    return types.int64(p), lambda context, builder, signature, args: INT64(size)
+
+
 class Vector(types.Type):
     """A register full of float32 or float64 numbers, as kernels hold it in a variable."""
 

@@ -37,7 +37,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD, ASSIGN
-from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, scale_deltas, store_weights
+from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.staging import enter_window, pieces_of, stage
@@ -54,6 +54,7 @@ from fastnn._kernels.numba.team import (
     REDUCE,
     ROWS,
     STAGE,
+    TURN,
     arrive,
     close,
     end_phase,
@@ -61,6 +62,7 @@ from fastnn._kernels.numba.team import (
     open_phase,
     run_phase,
 )
+from fastnn._kernels.numba.turn import turn_units
 from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
 from fastnn._kernels.numba.walk import walk
 
@@ -158,6 +160,8 @@ def run_sample_task_at(address, like, thread, kind, task):
         project_part(job, like, task)
     elif kind == PREPARE:
         prepare_sample(job, like, task)
+    elif kind == TURN:
+        turn_units(job, like, thread, task)
     elif kind == FORWARD:
         project_units(job, like, thread, task)
     elif kind == BACKWARD:
@@ -226,7 +230,6 @@ def sample_block(job, like, thread):
     walk(job, like, thread)
     if job.threads == 1:
         prepare(job, like)
-    scale_deltas(job, like)
     run_phase(job, like, thread, APPLY, START, job.blocks)
 
 

@@ -1,0 +1,42 @@
+"""The memory of a block of samples in per-sample descent: its inputs, its Gram matrix, its deltas."""
+
+from __future__ import annotations
+
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.layers import layer_memory
+from fastnn._kernels.numba.memory import DELTAS, ONE, SPLIT, START, WIDTH_IN, WIDTH_OUT, field, real, reals
+from fastnn._kernels.numba.sample import add_vectors
+from fastnn._kernels.numba.simd import advance
+
+
+@kernel
+def block_inputs(job, like, parity):
+    """Return the pointer to the gathered rows of a block: the one under way, or the next."""
+    return advance(reals(like, job.gathered), parity * job.tile_rows * field(job, 0, WIDTH_IN))
+
+
+@kernel
+def gram_part(job, like, part, t):
+    """Return the pointer to row t of a part's summand of the block's Gram matrix."""
+    return advance(reals(like, job.gram), (part * job.tile_rows + t) * job.tile_rows)
+
+
+@kernel
+def second_deltas(job, like):
+    """Return the pointer to the second part of the sums that become a sample's deltas."""
+    return advance(reals(like, job.partials), job.partials_size)
+
+
+@kernel
+def add_second_gram(job, like, t):
+    """Add the second part of a sample's row of the Gram matrix, if there is one."""
+    if field(job, 0, SPLIT) != 0:
+        add_vectors(t, gram_part(job, like, ONE, t), gram_part(job, like, START, t))
+
+
+@kernel
+def scale_deltas(job, like, layer, t, c):
+    """Multiply the sample's deltas of a deferred layer by -c, as corrections and the update have them."""
+    delta, factor = layer_memory(job, reals(like, job.tiles), layer, DELTAS, t), real(like, -c)
+    for j in range(field(job, layer, WIDTH_OUT)):
+        delta[j] *= factor
