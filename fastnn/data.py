@@ -81,7 +81,8 @@ def as_targets(
     if not loss.classifies:
         return no_labels, _convert(array, dtype, check_finite, name)
     for part in _in_parts(array):
-        if (wrong := (part != 0) & (part != 1)).any():
+        if not _is_binary(part):
+            wrong = (part != 0) & (part != 1)
             raise ValueError(f"{name} must hold 0 and 1 only; found {part[wrong][0]}")
     if not softmax:
         if outputs == 1 and array.dtype == np.int64:  # no copy: the kernels read them
@@ -115,6 +116,13 @@ def _is_finite(array: npt.NDArray[Any]) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
     return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a finite array's sum may be infinite
+
+
+def _is_binary(array: npt.NDArray[Any]) -> bool:
+    """Return whether the array holds 0 and 1 only."""
+    if array.dtype.kind in "iu":  # whether no other bit is set in any: 1.5 -> 0.2 ns each
+        return int(np.bitwise_or.reduce(array, axis=None)) in (0, 1)
+    return not ((array != 0) & (array != 1)).any()
 
 
 def _in_parts(array: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[Any]]:

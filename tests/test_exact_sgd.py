@@ -38,10 +38,8 @@ NETS = {
     "only": ((200, 5), (), "squared_error", [1], [0]),
     "relu": ((40, 44, 40, 2), ("relu", "leaky_relu"), "squared_error", [1, 1, 0], [0, 1, 0]),
 }
-# at a kink, a rounding error may decide on which side of it z is
-SMOOTH = [name for name in NETS if name not in ("relu", "second-output")]
-    name for name in NETS if name not in ("relu", "second-output")
-]  # at a kink, a rounding error may decide on which side of it z is
+KINKED = ("relu", "second-output")  # at a kink, a rounding error may decide on which side of it z is
+SMOOTH = [name for name in NETS if name not in KINKED]
 PLAIN, BOTH = (False, 0.0), (True, 0.2)  # per-step learning rates, l2 (already divided by m)
 
 
