@@ -73,15 +73,18 @@ def test_any_number_of_threads(compiled, shared_work, monkeypatch, net, one_grad
     if one_gradient:
         monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 0)
     case = make_case(*NETS[net], m=M, dtype=dtype)
-    expected = None
+    expected, paired = None, set()
     for threads in (1, 2, 3, 5):
         fastnn.set_num_threads(threads)
         shared_work.clear()
         found = results(compiled, case)
         assert all(made["threads"] == threads for made in shared_work if not made["per_sample"])
-        assert any(made["walk_divided"] for made in shared_work) == (net == "deep")
+        assert any(made["walk_divided"] for made in shared_work) == (net != "narrow")
+        paired |= {made["paired"] for made in shared_work if made["chunks"] == job.MIN_CHUNKS}
         expected = expected or found
         assert_same_bits(found, expected)
+    if net == "narrow" and not one_gradient:
+        assert paired == {0, 1}
 
 
 def worker(compiled, dtype):

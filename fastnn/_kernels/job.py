@@ -13,7 +13,8 @@ neither on the number of threads nor on which of them did what.
   computes the deltas of those inputs, and updates them. Then products and deltas cross from core to core, not weights.
 - Any other step is cut into ``chunks`` of samples, each with a gradient of its own: a thread takes a chunk through all
   its tiles on its own, each forward, backward and into the gradient while it is in cache. Their number depends on the
-  batch and the network alone.
+  batch and the network alone. Gradients are added in pairs, then the pairs: a thread that takes both chunks of a pair,
+  of one tile each, adds the second's to the first's as it computes it, with the same result.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ INTEGERS = (
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
-    "shared", "chunks", "row_losses", "chunk_losses", "one",
+    "shared", "chunks", "paired", "row_losses", "chunk_losses", "one",
     # the division of work: threads, rows of a task, how many of the first layers are divided by their units and whether
     # any is in a sample's walk, into how many tasks each part of the turn in the second layer (0: there is none), the
     # blocks of the gradient (layer, first row, last row)
@@ -291,7 +292,8 @@ class Job:
         threads = max(1, min(available, int(worthwhile)))
         share = -(-rows // threads)
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
-        self.set(tile_rows=rows, shared=shared, chunks=chunks, threads=threads, task_rows=task_rows)
+        paired = 2 * threads <= chunks and -(-batch // chunks) <= TILE_ROWS
+        self.set(tile_rows=rows, shared=shared, chunks=chunks, paired=paired, threads=threads, task_rows=task_rows)
         if threads == 1 and available > 1 and self["order"] and not shared:
             self._stage(batch)
 

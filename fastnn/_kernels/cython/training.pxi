@@ -35,35 +35,54 @@ cdef inline int64_t chunks_of(const Job *job) noexcept nogil:
     return min(job.chunks, job.batch_rows)
 
 
-cdef void pass_chunk(const Job *job, const real *like, int64_t thread, int64_t chunk) noexcept nogil:
-    """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
+cdef void pass_chunk(
+    const Job *job, const real *like, int64_t thread, int64_t chunk, int64_t gradient, int mode
+) noexcept nogil:
+    """Take a chunk through the network tile by tile and into a chunk's gradient, if one is wanted; write its loss.
+
+    ``mode`` FASTNN_STORE begins the gradient.
+    """
     cdef int64_t begin = job.batch_start + chunk * job.batch_rows // chunks_of(job)
     cdef int64_t end = job.batch_start + (chunk + 1) * job.batch_rows // chunks_of(job)
     cdef int64_t layer, rows, first = begin
     cdef real *memory = tile_memory(job, like, thread)
-    cdef real *sums = reals(like, job.sums) + chunk * job.sums_size
+    cdef real *sums = reals(like, job.sums) + gradient * job.sums_size
     cdef double total = 0.0
     cdef real *A
-    cdef int mode
     while first < end:
         rows = min(job.tile_rows, end - first)
         pass_tile(job, like, thread, first, rows)
         total += total_of(row_losses(job, thread), rows)
         if job.backward:
-            A, mode = inputs(job, like, thread, first, 0), FASTNN_STORE if first == begin else FASTNN_ADD
+            A = inputs(job, like, thread, first, 0)
             for layer in range(job.layers):
                 add_gradient(
                     job, memory, A, input_stride(job), layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode
                 )
+            mode = FASTNN_ADD
         first += job.tile_rows
     numbers(job.chunk_losses)[chunk] = total
+
+
+cdef inline int64_t chunk_tasks(const Job *job) noexcept nogil:
+    """Return the number of tasks that the chunks make: one for each, or for each pair."""
+    return (chunks_of(job) + 1) // 2 if job.paired else chunks_of(job)
+
+
+cdef void pass_chunks(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
+    """Take a task's chunk, or the two of its pair, through the network."""
+    cdef int64_t chunk, first = task, last = task + 1
+    if job.paired:
+        first, last = 2 * task, min(2 * task + 2, chunks_of(job))
+    for chunk in range(first, last):
+        pass_chunk(job, like, thread, chunk, first, FASTNN_STORE if chunk == first else FASTNN_ADD)
 
 
 cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kind, int64_t task) noexcept nogil:
     """Do one task."""
     cdef int64_t *entry = integers(job.block_table) + 3 * task
     if kind == CHUNK:
-        pass_chunk(job, like, thread, task)
+        pass_chunks(job, like, thread, task)
     elif kind == PRODUCT:
         multiply_part(job, like, task)
     elif kind == ROWS:
@@ -134,7 +153,7 @@ cdef double chunked_step(const Job *job, const real *like, int64_t thread) noexc
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
     cdef double total = 0.0
     cdef int64_t chunk
-    run_phase(job, like, thread, CHUNK, 0, chunks_of(job))
+    run_phase(job, like, thread, CHUNK, 0, chunk_tasks(job))
     for chunk in range(chunks_of(job)):
         total += numbers(job.chunk_losses)[chunk]
     if job.backward:

@@ -93,14 +93,18 @@ cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin,
 
 
 cdef void add_parts(const Job *job, real *sums, int64_t chunks, int64_t start, int64_t n) noexcept nogil:
-    """Add the other chunks' n sums from ``start`` on to the first chunk's, in order."""
+    """Add the other chunks' n sums from ``start`` on to the first's: those of a pair, then the pairs in order."""
     cdef int64_t i, chunk
     cdef real *total = sums + start
-    cdef real *part
-    for chunk in range(1, chunks):
-        part = total + chunk * job.sums_size
-        for i in range(n):
-            total[i] += part[i]
+    cdef real *pair
+    for chunk in range(0, chunks, 2):
+        pair = total + chunk * job.sums_size
+        if not job.paired and chunk + 1 < chunks:
+            for i in range(n):
+                pair[i] += pair[job.sums_size + i]
+        if chunk > 0:
+            for i in range(n):
+                total[i] += pair[i]
 
 
 cdef void add_chunks(

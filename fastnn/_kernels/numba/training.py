@@ -111,23 +111,41 @@ def chunks_of(job):
 
 
 @kernel
-def pass_chunk(job, like, thread, chunk):
-    """Take a chunk through the network tile by tile and into its own gradient, if one is wanted; write its loss."""
+def pass_chunk(job, like, thread, chunk, gradient, mode):
+    """Take a chunk through the network tile by tile and into a chunk's gradient, if one is wanted; write its loss.
+
+    ``mode`` ASSIGN begins the gradient.
+    """
     begin = job.batch_start + chunk * job.batch_rows // chunks_of(job)
     end = job.batch_start + (chunk + 1) * job.batch_rows // chunks_of(job)
-    memory, sums = tile_memory(job, like, thread), advance(reals(like, job.sums), chunk * job.sums_size)
+    memory, sums = tile_memory(job, like, thread), advance(reals(like, job.sums), gradient * job.sums_size)
     total = 0.0
     for first in range(begin, end, job.tile_rows):
         rows = min(job.tile_rows, end - first)
         pass_tile(job, like, thread, first, rows)
         total += total_of(row_losses(job, thread), rows)
         if job.backward:
-            A, mode = inputs(job, like, thread, first, START), ASSIGN if first == begin else ADD
+            A = inputs(job, like, thread, first, START)
             for layer in range(job.layers):
                 add_gradient(
                     job, memory, A, input_stride(job), layer, START, field(job, layer, N_IN) + 1, rows, sums, mode
                 )
+            mode = ADD
     numbers(job.chunk_losses)[chunk] = total
+
+
+@kernel
+def chunk_tasks(job):
+    """Return the number of tasks that the chunks make: one for each, or for each pair."""
+    return (chunks_of(job) + 1) // 2 if job.paired else chunks_of(job)
+
+
+@kernel
+def pass_chunks(job, like, thread, task):
+    """Take a task's chunk, or the two of its pair, through the network."""
+    first, last = (2 * task, min(2 * task + 2, chunks_of(job))) if job.paired else (task, task + 1)
+    for chunk in range(first, last):
+        pass_chunk(job, like, thread, chunk, first, ASSIGN if chunk == first else ADD)
 
 
 @kernel
@@ -135,7 +153,7 @@ def run_task_at(address, like, thread, kind, task):
     """Do one task of a batch, of a window of samples or of outputs."""
     job = job_at(address)
     if kind == CHUNK:
-        pass_chunk(job, like, thread, task)
+        pass_chunks(job, like, thread, task)
     elif kind == PRODUCT:
         multiply_part(job, like, task)
     elif kind == ROWS:
@@ -213,7 +231,7 @@ def shared_step(job, like, thread):
 @kernel
 def chunked_step(job, like, thread):
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
-    run_phase(job, like, thread, CHUNK, START, chunks_of(job))
+    run_phase(job, like, thread, CHUNK, START, chunk_tasks(job))
     total = 0.0
     for chunk in range(chunks_of(job)):
         total += numbers(job.chunk_losses)[chunk]

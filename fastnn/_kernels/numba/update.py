@@ -165,12 +165,17 @@ def finish_block(job, sums, layer, begin, end):
 
 @kernel
 def add_parts(job, sums, chunks, start, n):
-    """Add the other chunks' n sums from ``start`` on to the first chunk's, in order."""
+    """Add the other chunks' n sums from ``start`` on to the first's: those of a pair, then the pairs in order."""
     total = advance(sums, start)
-    for chunk in range(1, chunks):
-        part = advance(sums, chunk * job.sums_size + start)
-        for i in range(n):
-            total[i] += part[i]
+    for chunk in range(0, chunks, 2):
+        pair = advance(total, chunk * job.sums_size)
+        if not job.paired and chunk + 1 < chunks:
+            second = advance(pair, job.sums_size)
+            for i in range(n):
+                pair[i] += second[i]
+        if chunk > 0:
+            for i in range(n):
+                total[i] += pair[i]
 
 
 @kernel
