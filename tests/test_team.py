@@ -1,0 +1,84 @@
+"""The team of threads with tasks that do nothing: who takes them. Cython's team is the same code, line by line."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from numba import cfunc
+from numba.core import types
+
+from fastnn._kernels.contract import Data, Loss, Model
+from fastnn._kernels.job import Job
+from fastnn._kernels.numba.atomics import atomic_load
+from fastnn._kernels.numba.cache import entry_point
+from fastnn._kernels.numba.memory import job_at
+from fastnn._kernels.numba.simd import pointer
+from fastnn._kernels.numba.team import DONE, ROWS, close, help, open_phase, word
+
+HELPER = np.int64(1)
+
+
+@cfunc(types.void(types.int64, types.CPointer(types.float32), types.int64, types.int64, types.int64))
+def do_nothing(job, like, thread, kind, task):
+    """Stand in for a task."""
+
+
+@entry_point
+def help_with(address, like):
+    help(job_at(address), pointer(like, 0), HELPER)
+
+
+@entry_point
+def open_tasks(address, tasks):
+    open_phase(job_at(address), ROWS, 0, tasks)
+
+
+@entry_point
+def tasks_done(address):
+    return atomic_load(word(job_at(address), DONE))
+
+
+@entry_point
+def close_team(address):
+    close(job_at(address))
+
+
+@pytest.fixture
+def job():
+    """A job for two threads, a leader that does no task and a helper."""
+    one, zero = np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    model = Model(np.array([1, 1]), zero, one, zero, np.zeros(1), int(Loss.SQUARED_ERROR))
+    data = Data(np.zeros((4, 1), "float32"), np.empty(0, dtype=np.int64), np.zeros((4, 1), "float32"))
+    made = Job(16, model, np.zeros(2, "float32"), data, 4)
+    team = np.zeros(64, dtype=np.int64)
+    made.kept.append(team)
+    made.set(threads=2, window=0, team=team.ctypes.data, run_task=do_nothing.address)
+    for prepare in (tasks_done, close_team):  # compiled, and the team closed
+        prepare(made.address)
+    help_with(made.address, np.zeros(1, "float32"))
+    open_tasks(made.address, 0)
+    return made
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 4])
+def test_a_helper_takes_the_leaders_tasks_in_every_phase(job, tasks):
+    """The queues of several phases in a row look alike when they are empty; each has new tasks nevertheless."""
+    thread = threading.Thread(target=help_with, args=(job.address, np.zeros(1, "float32")), daemon=True)
+    thread.start()
+    try:
+        for phase in range(3):
+            open_tasks(job.address, tasks)
+            end = time.monotonic() + 10
+            while tasks_done(job.address) < tasks:
+                assert time.monotonic() < end, f"{tasks_done(job.address)} of {tasks} tasks done in phase {phase}"
+                time.sleep(1e-4)
+    finally:
+        close_team(job.address)
+        thread.join(10)
+    assert not thread.is_alive()
