@@ -26,6 +26,9 @@ LARGE, SMALL = (job.DEFERRED_WEIGHTS, job.WALK_WEIGHTS, job.TURN_WEIGHTS), 600
 # lines of the units that threads share, the second layer's inputs, later ones' outputs.
 NETS = {
     "none": ((5, 7, 3), ("tanh",), "softmax_cross_entropy", [0, 0], [0, 0]),
+    "narrow": ((5, 7, 1), ("tanh",), "sigmoid_cross_entropy", [0, 0], [0, 0]),
+    "narrow-two-vectors": ((9, 12, 1), ("sigmoid",), "squared_error", [0, 0], [0, 0]),
+    "narrow-many": ((15, 20, 1), ("sigmoid",), "sigmoid_cross_entropy", [0, 0], [0, 0]),
     "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),
     "first-and-second": ((40, 44, 40, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
     "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 1]),

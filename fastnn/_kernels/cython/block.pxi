@@ -1,4 +1,4 @@
-# The memory of a block of samples in per-sample descent: its inputs, its Gram matrix, its deltas.
+# A block of samples in per-sample descent: its inputs, its Gram matrix, its deltas; and what its network is like.
 
 cdef inline real *block_inputs(const Job *job, const real *like, int64_t parity) noexcept nogil:
     """Return the pointer to the gathered rows of a block: the one under way, or the next."""
@@ -28,3 +28,15 @@ cdef inline void scale_deltas(const Job *job, const real *like, int64_t layer, i
     cdef real *delta = layer_memory(job, reals(like, job.tiles), layer, DELTAS, t)
     for j in range(field(job, layer, WIDTH_OUT)):
         delta[j] *= factor
+
+
+cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept nogil:
+    """Return the pointer to the first layer's input of the block's sample t."""
+    if field(job, 0, DEFERRED):
+        return block_inputs(job, like, job.parity) + t * field(job, 0, WIDTH_IN)
+    return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
+
+
+cdef inline bint one_output(const Job *job) noexcept nogil:
+    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
+    return job.layers > 1 and field(job, job.layers - 1, WIDTH_OUT) == 1

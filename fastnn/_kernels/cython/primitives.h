@@ -7,6 +7,7 @@
 #define FASTNN_PRIMITIVES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The codes of contract.py. */
 enum { FASTNN_IDENTITY, FASTNN_SIGMOID, FASTNN_TANH, FASTNN_RELU, FASTNN_LEAKY_RELU };
@@ -46,6 +47,16 @@ typedef struct fastnn_turn {
     double delta_scale, overlap;
 } fastnn_turn;
 
+/* Some samples of a narrow network's block: the hidden layer, the output's function, the samples' rates and penalty; the
+   factor of the weights, and the last step's rate relative to it, before these samples and then after them. */
+typedef struct fastnn_walk {
+    fastnn_layer units;
+    int activation;
+    ptrdiff_t n_in, count, rate_stride;
+    const double *rates;
+    double l2, scale, c;
+} fastnn_walk;
+
 /* The table, for real = float and double.
 
    lanes: real numbers in a vector; every column count that multiply sees is a multiple of it.
@@ -72,6 +83,8 @@ typedef struct fastnn_turn {
    multiply_and_update: deltas = scale delta V * g' of the layer below; V += factor delta^T a.
    turn: deltas = delta_scale (sums + corrections) * g' of the last outputs, before;
        outputs = g(scale (z + overlap deltas) + bias), zeros in the padding.
+   walk_narrow: update_and_project and step_one_output for some samples, the rows order[t] of X, or t; before is the
+       last sample's row, deltas its deltas in the hidden layer.
    add_multiple: y += factor x, of whole vectors. */
 #define FASTNN_DECLARE_PRIMITIVES(name, real)                                                                         \
     typedef struct name {                                                                                             \
@@ -104,6 +117,9 @@ typedef struct fastnn_turn {
                                     real factor, real *V, real *deltas);                                              \
         void (*turn)(const fastnn_turn *turn, const real *sums, const real *corrections, const real *before,          \
                      const real *z, const real *bias, real *deltas, real *outputs);                                   \
+        void (*walk_narrow)(fastnn_walk *walk, const real *X, const int64_t *order, const real *before,               \
+                            const real *targets, real *W, real *bias, real *V, real *output_bias, real *deltas,       \
+                            real *logits);                                                                            \
         void (*add_multiple)(ptrdiff_t n, real factor, const real *x, real *y);                                       \
     } name
 

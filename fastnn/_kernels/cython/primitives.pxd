@@ -41,6 +41,17 @@ cdef extern from "primitives.h" nogil:
         double delta_scale
         double overlap
 
+    ctypedef struct fastnn_walk:
+        fastnn_layer units
+        int activation
+        Py_ssize_t n_in
+        Py_ssize_t count
+        Py_ssize_t rate_stride
+        const double *rates
+        double l2
+        double scale
+        double c
+
     ctypedef struct fastnn_primitives_f32_t:
         const char *level
         int lanes
@@ -78,6 +89,9 @@ cdef extern from "primitives.h" nogil:
                                     float factor, float *V, float *deltas) noexcept nogil
         void (*turn)(const fastnn_turn *turn, const float *sums, const float *corrections, const float *before,
                      const float *z, const float *bias, float *deltas, float *outputs) noexcept nogil
+        void (*walk_narrow)(fastnn_walk *walk, const float *X, const int64_t *order, const float *before,
+                            const float *targets, float *W, float *bias, float *V, float *output_bias, float *deltas,
+                            float *logits) noexcept nogil
         void (*add_multiple)(Py_ssize_t n, float factor, const float *x, float *y) noexcept nogil
 
     ctypedef struct fastnn_primitives_f64_t:
@@ -118,6 +132,9 @@ cdef extern from "primitives.h" nogil:
                                     double factor, double *V, double *deltas) noexcept nogil
         void (*turn)(const fastnn_turn *turn, const double *sums, const double *corrections, const double *before,
                      const double *z, const double *bias, double *deltas, double *outputs) noexcept nogil
+        void (*walk_narrow)(fastnn_walk *walk, const double *X, const int64_t *order, const double *before,
+                            const double *targets, double *W, double *bias, double *V, double *output_bias,
+                            double *deltas, double *logits) noexcept nogil
         void (*add_multiple)(Py_ssize_t n, double factor, const double *x, double *y) noexcept nogil
 
     int fastnn_best_level() noexcept

@@ -55,6 +55,7 @@ def addresses(int itemsize):
             "step_one_output": <size_t>F32.step_one_output,
             "multiply_and_update": <size_t>F32.multiply_and_update,
             "turn": <size_t>F32.turn,
+            "walk_narrow": <size_t>F32.walk_narrow,
             "add_multiple": <size_t>F32.add_multiple,
         }
     return {
@@ -76,6 +77,7 @@ def addresses(int itemsize):
         "step_one_output": <size_t>F64.step_one_output,
         "multiply_and_update": <size_t>F64.multiply_and_update,
         "turn": <size_t>F64.turn,
+        "walk_narrow": <size_t>F64.walk_narrow,
         "add_multiple": <size_t>F64.add_multiple,
     }
 

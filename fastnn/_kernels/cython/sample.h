@@ -29,16 +29,16 @@ INLINE vec updated(REAL *w, REAL factor, vec change)
     return before;
 }
 
-/* The inner product of n numbers, added in four chains. */
+/* The inner product of n numbers: of whole vectors, and of the rest one by one. (With masked loads of the rest 20-16-1
+   took 1.5 times as long.) */
 INLINE REAL dot(const REAL *x, const REAL *y, ptrdiff_t n)
 {
-    REAL sums[4] = {0};
+    vec products = CONSTANT(0);
+    REAL rest = 0;
     ptrdiff_t k = 0;
-    for (; k + 4 <= n; k += 4) {
-        UNROLL for (int i = 0; i < 4; i++) sums[i] += x[k + i] * y[k + i];
-    }
-    for (; k < n; k++) sums[0] += x[k] * y[k];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (; k + LANES <= n; k += LANES) products = fused(load(x + k), load(y + k), products);
+    for (; k < n; k++) rest += x[k] * y[k];
+    return sum_lanes(products) + rest;
 }
 
 /* Adds four chains up to N sums. (As a function it would have GCC keep them in memory.) */

@@ -88,11 +88,6 @@ cdef void walk_forward(Job *job, const real *like, int64_t thread, int64_t t, do
         finish_outputs(job, layer, z, scale, 0, field(job, layer, WIDTH_OUT))
 
 
-cdef inline bint one_output(const Job *job) noexcept nogil:
-    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
-    return job.layers > 1 and field(job, job.layers - 1, WIDTH_OUT) == 1
-
-
 cdef void step_one_output(
     const Job *job, const real *like, int64_t t, double rate, double scale, double c
 ) noexcept nogil:
@@ -186,22 +181,15 @@ cdef void update_biases(const Job *job, const real *like, int64_t t, double rate
         add_multiple(field(job, layer, WIDTH_OUT), <real>-rate, layer_memory(job, memory, layer, DELTAS, t), b)
 
 
-cdef inline real *row_of(const Job *job, const real *like, int64_t t) noexcept nogil:
-    """Return the pointer to the first layer's input of the block's sample t."""
-    if field(job, 0, DEFERRED):
-        return block_inputs(job, like, job.parity) + t * field(job, 0, WIDTH_IN)
-    return reals(like, job.X) + sample_at(job, job.tile_start + t) * job.n_inputs
-
-
 cdef enum:
     # Of the next block, prepared by the other threads meanwhile. All at once, they would be done early and fall asleep
     # before a long walk ends (784-128-128-10: 5.2 us a sample in place of 4.2).
     SAMPLES_AHEAD = 8
 
 
-cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
-    cdef int64_t j, t, step, layer, width = field(job, 0, WIDTH_OUT)
+cdef double walk_samples(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Take the block's samples one after the other; return the last step's rate relative to the weights' factor."""
+    cdef int64_t t, step, layer
     cdef bint at_once = not field(job, 0, DEFERRED), divided = job.walk_divided != 0
     cdef bint helped = job.threads > 1 and not at_once
     # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
@@ -210,12 +198,6 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
     cdef real *memory = reals(like, job.tiles)
     cdef real *before = row_of(job, like, 0)
     cdef real *x
-    cdef real *W
-    cdef real *change
-    cdef real *delta
-    job.scale = scale
-    if one_output(job):
-        load_targets(job, memory + job.compact + job.tile_rows, job.tile_start, job.tile_count)
     for t in range(job.tile_count):
         step = job.tile_start + t
         if at_once and step + job.tile_rows < job.samples:
@@ -251,11 +233,28 @@ cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
             end_phase(job, like, thread, PREPARE, tasks)
     if job.turned:
         run_turn(job, like, thread, job.tile_count, c)
+    return c
+
+
+cdef void update_first_layer(const Job *job, const real *like, int64_t thread, double c) noexcept nogil:
+    """Take the block's last step in the first layer's weights, which each step leaves to the next sample."""
+    cdef int64_t j, last = job.tile_count - 1, width = field(job, 0, WIDTH_OUT)
+    cdef real *change = thread_scratch(job, like, thread)
+    cdef real *delta = layer_memory(job, reals(like, job.tiles), 0, DELTAS, last)
+    cdef real *W = reals(like, field(job, 0, PACKED))
+    for j in range(width):
+        change[j] = <real>-c * delta[j]
+    multiply(field(job, 0, N_IN), width, 1, row_of(job, like, last), 1, 0, change, width, W, width, FASTNN_ADD, W)
+
+
+cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
+    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
+    cdef double c
+    job.scale = 1.0
+    if one_output(job):
+        load_targets(job, reals(like, job.tiles) + job.compact + job.tile_rows, job.tile_start, job.tile_count)
+    c = walk_narrow(job, like) if is_narrow(job, like) else walk_samples(job, like, thread)
     if one_output(job):
         one_output_losses(job, like)
-    if at_once:
-        change, delta = thread_scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
-        W = reals(like, field(job, 0, PACKED))
-        for j in range(width):
-            change[j] = <real>-c * delta[j]
-        multiply(field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, FASTNN_ADD, W)
+    if not field(job, 0, DEFERRED):
+        update_first_layer(job, like, thread, c)

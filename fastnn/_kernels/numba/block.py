@@ -1,10 +1,10 @@
-"""The memory of a block of samples in per-sample descent: its inputs, its Gram matrix, its deltas."""
+"""A block of samples in per-sample descent: its inputs, its Gram matrix, its deltas; and what its network is like."""
 
 from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.layers import layer_memory
-from fastnn._kernels.numba.memory import DELTAS, ONE, SPLIT, START, WIDTH_IN, WIDTH_OUT, field, real, reals
+from fastnn._kernels.numba.layers import layer_memory, sample_at
+from fastnn._kernels.numba.memory import DEFERRED, DELTAS, ONE, SPLIT, START, WIDTH_IN, WIDTH_OUT, field, real, reals
 from fastnn._kernels.numba.sample import add_vectors
 from fastnn._kernels.numba.simd import advance
 
@@ -40,3 +40,17 @@ def scale_deltas(job, like, layer, t, c):
     delta, factor = layer_memory(job, reals(like, job.tiles), layer, DELTAS, t), real(like, -c)
     for j in range(field(job, layer, WIDTH_OUT)):
         delta[j] *= factor
+
+
+@kernel
+def row_of(job, like, t):
+    """Return the pointer to the first layer's input of the block's sample t."""
+    if field(job, 0, DEFERRED):
+        return advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
+    return advance(reals(like, job.X), sample_at(job, job.tile_start + t) * job.n_inputs)
+
+
+@kernel
+def one_output(job):
+    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
+    return field(job, job.layers - 1, WIDTH_OUT) == 1

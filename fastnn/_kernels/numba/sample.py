@@ -70,19 +70,15 @@ def updated(W, at, factor, change):
 
 @kernel
 def dot(x, y, n):
-    """Return the inner product of n numbers, added in four chains."""
-    s0, s1, s2, s3 = real(x, 0.0), real(x, 0.0), real(x, 0.0), real(x, 0.0)
-    k = 0
-    while k + 4 <= n:
-        s0 += x[k] * y[k]
-        s1 += x[k + 1] * y[k + 1]
-        s2 += x[k + 2] * y[k + 2]
-        s3 += x[k + 3] * y[k + 3]
-        k += 4
+    """Return the inner product of n numbers: of whole vectors, and of the rest one by one."""
+    products, rest, k = fill(real(x, 0.0)), real(x, 0.0), 0
+    while k + lanes(x) <= n:
+        products = multiply_add(load(x, k), load(y, k), products)
+        k += lanes(x)
     while k < n:
-        s0 += x[k] * y[k]
+        rest += x[k] * y[k]
         k += 1
-    return (s0 + s1) + (s2 + s3)
+    return total(products) + rest
 
 
 @kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it; Numba's inlining takes 3 s longer

@@ -10,7 +10,7 @@ all threads.
 from __future__ import annotations
 
 from fastnn._kernels.contract import Loss
-from fastnn._kernels.numba.block import add_second_gram, block_inputs, gram_part, scale_deltas, second_deltas
+from fastnn._kernels.numba.block import add_second_gram, gram_part, one_output, row_of, scale_deltas, second_deltas
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.dots import dots
 from fastnn._kernels.numba.elementwise import times_derivative
@@ -37,6 +37,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import ADD
+from fastnn._kernels.numba.narrow import is_narrow, walk_narrow
 from fastnn._kernels.numba.sample import (
     add_vectors,
     finish_outputs,
@@ -104,12 +105,6 @@ def walk_forward(job, like, thread, t, scale):
 
 
 @kernel
-def one_output(job):
-    """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
-    return field(job, job.layers - 1, WIDTH_OUT) == 1
-
-
-@kernel
 def one_output_losses(job, like):
     """Write the losses of the block's steps, for all of them at once."""
     logits, losses = advance(reals(like, job.tiles), job.compact), advance(numbers(job.losses), job.tile_start)
@@ -165,24 +160,13 @@ def update_biases(job, like, t, rate):
 
 
 @kernel
-def row_of(job, like, t):
-    """Return the pointer to the first layer's input of the block's sample t."""
-    if field(job, 0, DEFERRED):
-        return advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
-    return advance(reals(like, job.X), sample_at(job, job.tile_start + t) * job.n_inputs)
-
-
-@kernel
-def walk(job, like, thread):
-    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
+def walk_samples(job, like, thread):
+    """Take the block's samples one after the other; return the last step's rate relative to the weights' factor."""
     memory, at_once, divided = reals(like, job.tiles), not field(job, 0, DEFERRED), job.walk_divided != 0
     helped = job.threads > 1 and not at_once
     # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
     ahead, tasks = 1 if divided else SAMPLES_AHEAD, 0
     scale, c, before = 1.0, 0.0, row_of(job, like, START)
-    job.scale = scale
-    if one_output(job):
-        load_targets(job, advance(memory, job.compact + job.tile_rows), job.tile_start, job.tile_count)
     for t in range(job.tile_count):
         step = job.tile_start + t
         if at_once and step + job.tile_rows < job.samples:
@@ -218,11 +202,29 @@ def walk(job, like, thread):
             end_phase(job, like, thread, PREPARE, tasks)
     if job.turned:
         run_turn(job, like, thread, job.tile_count, c)
+    return c
+
+
+@kernel
+def update_first_layer(job, like, thread, c):
+    """Take the block's last step in the first layer's weights, which each step leaves to the next sample."""
+    width, W, last = field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED)), job.tile_count - 1
+    change, delta = thread_scratch(job, like, thread), layer_memory(job, reals(like, job.tiles), START, DELTAS, last)
+    for j in range(width):
+        change[j] = real(like, -c) * delta[j]
+    x = row_of(job, like, last)
+    call(job.multiply, (field(job, 0, N_IN), width, 1, x, 1, 0, change, width, W, width, ADD, W))
+
+
+@kernel
+def walk(job, like, thread):
+    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
+    job.scale = 1.0
+    if one_output(job):
+        targets = advance(reals(like, job.tiles), job.compact + job.tile_rows)
+        load_targets(job, targets, job.tile_start, job.tile_count)
+    c = walk_narrow(job, like) if is_narrow(job, like) else walk_samples(job, like, thread)
     if one_output(job):
         one_output_losses(job, like)
-    if at_once:
-        width, W = field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
-        change, delta = thread_scratch(job, like, thread), layer_memory(job, memory, 0, DELTAS, job.tile_count - 1)
-        for j in range(width):
-            change[j] = real(like, -c) * delta[j]
-        call(job.multiply, (field(job, 0, N_IN), width, 1, before, 1, 0, change, width, W, width, ADD, W))
+    if not field(job, 0, DEFERRED):
+        update_first_layer(job, like, thread, c)
