@@ -67,15 +67,20 @@ def _run(milliseconds, peer=10.0):
 
 def test_compare_fails_beyond_the_tolerance_only():
     before = _run(5.0)
-    baseline = {before["machine"]["simd"]: results.baseline_of([before])}
+    baseline = {results.kind_of(before["machine"]): results.baseline_of([before])}
     assert results.compare([_run(5.7)], baseline, 0.15)[1] == []
     assert len(results.compare([_run(6.0)], baseline, 0.15)[1]) == 1
     assert results.compare([_run(6.0), _run(5.1)], baseline, 0.15)[1] == []  # the better one of two runs counts
 
 
+def test_the_kinds_of_cpus():
+    for cpu, maker in (("Intel(R) Xeon(R) Processor", "Intel"), ("AMD EPYC 7763 64-Core Processor", "AMD")):
+        assert results.kind_of({"cpu": cpu, "simd": "avx2"}) == f"{maker} avx2"
+
+
 def test_compare_fails_where_a_benchmark_is_missing():
     before = _run(5.0)
-    baseline = {before["machine"]["simd"]: results.baseline_of([before])}
+    baseline = {results.kind_of(before["machine"]): results.baseline_of([before])}
     broken = copy.deepcopy(before)
     broken["cells"][0]["trainers"]["fastnn-numba"] = {"error": "..."}
     assert len(results.compare([broken], baseline, 0.15)[1]) == 1

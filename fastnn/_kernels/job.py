@@ -76,11 +76,11 @@ COLUMNS = (
 )  # fmt: skip
 
 CACHE_LINE = 64
-# A chunk's tiles: their deltas stay in the first-level cache while they go into the gradient, whose rows pass by
-# (54-100-100-7 and 200-64-32-5, full batch, are 5 to 8 % slower with 240 or 480 rows).
+# Rows of a tile, 1.5 times as many at most: of a chunk, and of one that threads share. A chunk's deltas stay in the
+# first-level cache while they go into the gradient, whose rows pass by (54-100-100-7 and 200-64-32-5, full batch, are 5
+# to 8 % slower with 240 or 480 rows). Longer shared ones leave the core's cache (784-512-512-10 on two threads: 297
+# GFLOP/s at 192 rows, 264 at 384), shorter ones pass the gradient more often.
 TILE_ROWS = 96
-# Rows of a tile that threads share, 1.5 times as many at most: longer ones leave the core's cache
-# (784-512-512-10 on two threads: 297 GFLOP/s at 192 rows, 264 at 384), shorter ones pass the gradient more often.
 SHARED_TILE_ROWS = 192
 # A gradient for each chunk: where one fits in the core's own cache beside the weights. At half the size, 784-128-10 in
 # float64 and full batch took 2.7 times as long as in float32 in place of 2.1.
@@ -282,17 +282,17 @@ class Job:
         shared = self["backward"] and gradient_bytes > min(activations, MAX_CHUNK_BYTES)
         worthwhile = batch * operations / OPERATIONS_PER_STEP  # threads
         if shared:
-            rows, chunks = -(-batch // max(1, round(batch / SHARED_TILE_ROWS))), 1
+            rows, chunks = _even_part(batch, SHARED_TILE_ROWS), 1
             self.set(divided=self._divided_layers(rows))
         else:
             chunks = min(MAX_CHUNKS, max(-(-batch // CHUNK_ROWS), min(MIN_CHUNKS, int(worthwhile / 2))))
-            rows = min(TILE_ROWS, -(-batch // chunks))
+            rows = _even_part(-(-batch // chunks), TILE_ROWS)
         limit = int(self["epochs"] * samples * operations / OPERATIONS_PER_CALL)
         available = max(1, min(_kernels.get_num_threads(), limit))
         threads = max(1, min(available, int(worthwhile)))
         share = -(-rows // threads)
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
-        paired = 2 * threads <= chunks and -(-batch // chunks) <= TILE_ROWS
+        paired = 2 * threads <= chunks and -(-batch // chunks) <= rows
         self.set(tile_rows=rows, shared=shared, chunks=chunks, paired=paired, threads=threads, task_rows=task_rows)
         if threads == 1 and available > 1 and self["order"] and not shared:
             self._stage(batch)
@@ -469,6 +469,11 @@ class Job:
         raw = fill(size + CACHE_LINE, dtype=np.uint8)
         address = self._address(raw)
         return address + -address % CACHE_LINE
+
+
+def _even_part(total: int, size: int) -> int:
+    """Return the largest of the equal parts that a total is divided in, about as large as ``size``."""
+    return -(-total // max(1, round(total / size)))
 
 
 def _blocks_of(layer: int, begin: int, end: int) -> list[Block]:

@@ -46,7 +46,7 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
         command.add_argument("--largest", type=float, default=1e7, help="most samples m")
     table = commands.add_parser("table", help="print the Markdown table of stored results")
     plot = commands.add_parser("plot", help="draw the plots of stored results")
-    baseline = commands.add_parser("baseline", help="store the ratios of results as the baseline of their SIMD level")
+    baseline = commands.add_parser("baseline", help="store the ratios of results as the baseline of their kind of CPU")
     for command in (table, plot, baseline):
         command.add_argument("results", nargs="+", type=Path)
     plot.add_argument("-o", "--output", type=Path, default=Path("bench/plots"))
@@ -167,7 +167,7 @@ def _baseline(options: argparse.Namespace) -> int:
     if failed := results.failures(runs):
         raise SystemExit("no baseline is made of runs with failures:\n  " + "\n  ".join(failed))
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
-    stored[runs[0]["machine"]["simd"]] = results.baseline_of(runs)
+    stored[results.kind_of(runs[0]["machine"])] = results.baseline_of(runs)
     options.output.write_text(json.dumps(stored, indent=1) + "\n")
     return 0
 

@@ -100,17 +100,23 @@ def baseline_of(runs: Sequence[Record]) -> Record:
     return {"machine": runs[0]["machine"], "versions": runs[0]["versions"], "ratios": ratios}
 
 
+def kind_of(machine: Record) -> str:
+    """Return the kind of CPU that a baseline is kept for: its maker and the SIMD level, such as ``AMD avx512``."""
+    maker = str(machine["cpu"]).split("(")[0].split()
+    return " ".join([*maker[:1], machine["simd"]])
+
+
 def compare(runs: Sequence[Record], baseline: Record, tolerance: float) -> tuple[list[str], list[str]]:
-    """Compare the best ratios of the runs with the baseline of the same SIMD level; return the report and what fell.
+    """Compare the best ratios of the runs with the baseline of the same kind of CPU; return the report and what fell.
 
     A cell that the baseline has and the runs lack is a failure: a benchmark that breaks must not pass.
     """
-    level = runs[0]["machine"]["simd"]
-    if level not in baseline:
-        return [f"no baseline for {level}: nothing to compare"], [f"no baseline for {level}"]
+    kind = kind_of(runs[0]["machine"])
+    if kind not in baseline:
+        return [f"no baseline for {kind}: nothing to compare"], [f"no baseline for {kind}"]
     found = baseline_of(runs)["ratios"]
     report, slower = [], []
-    for key, expected in baseline[level]["ratios"].items():
+    for key, expected in baseline[kind]["ratios"].items():
         for name, before in expected.items():
             now = found.get(key, {}).get(name, 0.0)
             line = f"{key}, {name}: {before:.2f} -> {now:.2f} ({now / before - 1:+.0%})"
