@@ -49,7 +49,8 @@ INTEGERS = (
     "source_X", "source_labels", "source_targets", "source_order", "window", "staged", "staged_targets",
     # a thread's memory for a block of weights, transposed, and its gradient; or for a sample in per-sample descent
     "scratch", "scratch_size",
-    # per-sample descent: its block's Gram matrix and rates; the block or window under way, and the next
+    # per-sample descent: two parts of its block's Gram matrix, and products of deltas; the block or window under way,
+    # and the next
     "per_sample", "gram", "parity", "next_start", "next_count",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
@@ -66,10 +67,10 @@ JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for
 # previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
-# layer and divided ones. DEFERRED says that per-sample descent updates the layer's weights once a block. SPLIT is the
-# row at which its weights (in per-sample descent a deeper layer's transposed ones) are divided in two parts for
-# products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. FLIPPED says that the sums of
-# a gradient lie transposed, inputs along the lanes. After a hidden layer a single output has width 1.
+# layer, divided ones, and a deferred second one. DEFERRED says that per-sample descent updates the layer's weights once
+# a block. SPLIT is the row at which its weights (the transposed ones, where per-sample descent has them) are divided in
+# two parts for products (0: they are not), FIRST_BLOCK the layer's first block in the table of blocks. FLIPPED says
+# that the sums of a gradient lie transposed, inputs along the lanes. After a hidden layer a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
     "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block", "flipped",
@@ -100,9 +101,10 @@ WINDOW_SAMPLES = 1024
 # block's end: products of whole blocks take its place. A block is a multiple of the four rows of `gram_rows`
 # and of the eight samples that are prepared at a time.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
-# And how many a deeper one's, which is then divided between two threads that meet twice in each sample, if it has two
-# cache lines of units; each half of that is worth another thread. Fewer would do where a cache line takes 100 ns from
-# core to core and back (20-192-192-10: 3.5 us a sample for 3.9), not where it takes 400 (20-256-200-10: 8.9 for 5.3).
+# And how many a deeper one's, which is then divided between two threads that meet in each sample, if it has two cache
+# lines of units (the second one of inputs, later ones of outputs); each half of that is worth another thread. Fewer
+# would do where a cache line takes 100 ns from core to core and back (64-224-224-10: 4.5 us a sample for 5.9), not
+# where it takes 500 (9.6 for 5.9).
 WALK_WEIGHTS = 65536
 TURN_WEIGHTS = 131072  # of a task of the turn in the second layer: each has a summand of its outputs
 
@@ -324,10 +326,8 @@ class Job:
         weights = self._column("n_in") * self._column("width_out")
         enough = np.where(np.arange(len(weights)) == 0, DEFERRED_WEIGHTS, WALK_WEIGHTS)
         deferred = (weights >= enough) & (self._column("width_out") > 1)
-        turned = bool(
-            deferred[1:2].any()
-        )  # samples turn in the second layer: the first one's corrections are part of it
-        deferred[0] |= turned
+        turned = bool(deferred[1:2].any())
+        deferred[0] |= turned  # its corrections are a part of the turn
         self.set(turned=turned)
         split = np.where(deferred, self._line_below(self._rows_walked() // 2), 0)
         self._column("deferred")[:], self._column("split")[:] = deferred, split
@@ -337,6 +337,8 @@ class Job:
         walked = int(weights[1:].max(initial=0, where=split[1:] > 0))
         block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])
         shared = 2 * walked / WALK_WEIGHTS if walked else block / OPERATIONS_PER_STEP
+        if split[1:2].any() and not split[2:].any():
+            shared = 2 * self["turned"]  # tasks
         whole = 6 * int(weights.sum()) * self["samples"] * self["epochs"] / OPERATIONS_PER_CALL
         threads = max(1, min(_kernels.get_num_threads(), int(min(shared, whole))))
         self.set(tile_rows=BLOCK_SAMPLES, shared=1, chunks=1, threads=threads, task_rows=BLOCK_SAMPLES)
@@ -380,7 +382,7 @@ class Job:
             one=self._address(np.ones(1, self.parameters.dtype)),
         )
         gathered = rows * int(self._column("width_in")[0])
-        if self["shared"]:  # two layers' second parts of their products; in the walk, the first's, and those of deltas
+        if self["shared"]:  # two layers' second parts of products; in the walk, the first's and a turn's, or of deltas
             size = self._line(rows * int(width_out.max()))
             if self["turned"]:
                 size = max(size, self._line(2 * self["turned"] * (int(width_out[1]) + rows)))
@@ -410,7 +412,8 @@ class Job:
                 packed, bias = self._allocate(n_in * width_out), self._allocate(width_out)
             # One column, where lanes are 1, is its own transposed copy.
             copied = layer >= self._plain_layers()
-            transposed = self._allocate(n_out * width_in) if copied else packed if width_out == 1 else 0
+            shared = packed if width_out == 1 and not self["per_sample"] else 0
+            transposed = self._allocate(n_out * width_in) if copied else shared
             for name, value in (("packed", packed), ("bias", bias), ("transposed", transposed)):
                 self._column(name)[layer] = value
 
@@ -434,7 +437,7 @@ class Job:
         return blocks or others
 
     def _sample_blocks(self) -> list[Block]:
-        """Return the blocks of the weights' rows, of the transposed weights after the first layer.
+        """Return the blocks of the weights' rows, of the transposed weights where they are.
 
         A thread has the blocks of the part of a layer that it multiplies with: the first parts come first.
         """

@@ -102,8 +102,8 @@ def baseline_of(runs: Sequence[Record]) -> Record:
 
 def kind_of(machine: Record) -> str:
     """Return the kind of CPU that a baseline is kept for: its maker and the SIMD level, such as ``AMD avx512``."""
-    maker = str(machine["cpu"]).split("(")[0].split()
-    return " ".join([*maker[:1], machine["simd"]])
+    maker = next((maker for maker in ("AMD", "Intel", "Apple") if maker in machine["cpu"]), "unknown")
+    return f"{maker} {machine['simd']}"
 
 
 def compare(runs: Sequence[Record], baseline: Record, tolerance: float) -> tuple[list[str], list[str]]:

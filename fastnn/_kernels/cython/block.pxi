@@ -11,7 +11,7 @@ cdef inline real *gram_part(const Job *job, const real *like, int64_t part, int6
 
 
 cdef inline real *second_deltas(const Job *job, const real *like) noexcept nogil:
-    """Return the pointer to the second part of the sums that become a sample's deltas."""
+    """Return the pointer to the second part of the sums that become a sample's deltas, or to a turn's sums."""
     return reals(like, job.partials) + job.partials_size
 
 

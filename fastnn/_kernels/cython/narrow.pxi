@@ -1,4 +1,5 @@
-# Per-sample descent of a narrow network: one hidden layer of one or two vectors, and one output; the steps are in narrow.h.
+# Per-sample descent of a narrow network: one hidden layer of one or two vectors, and one output. The steps are in
+# narrow.h.
 
 cdef enum:
     SAMPLES_OF_PIECE = 4  # so many of the next block are asked for, then so many steps taken
@@ -44,6 +45,7 @@ cdef double walk_narrow(Job *job, const real *like) noexcept nogil:
                 prefetch_sample(job, like, sample_at(job, t))
         walk_piece(job, &piece, like, first)
         first += piece.count
-    memcpy(deltas + (job.tile_count - 1) * width, deltas, width * sizeof(real))
+    if job.tile_count > 1:
+        memcpy(deltas + (job.tile_count - 1) * width, deltas, width * sizeof(real))
     job.scale = piece.scale
     return piece.c

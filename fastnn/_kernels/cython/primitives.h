@@ -47,8 +47,8 @@ typedef struct fastnn_turn {
     double delta_scale, overlap;
 } fastnn_turn;
 
-/* Some samples of a narrow network's block: the hidden layer, the output's function, the samples' rates and penalty; the
-   factor of the weights, and the last step's rate relative to it, before these samples and then after them. */
+/* Some samples of a narrow network's block: the hidden layer, the output's function, the samples' rates and penalty;
+   the factor of the weights, and the last step's rate relative to it, before these samples and then after them. */
 typedef struct fastnn_walk {
     fastnn_layer units;
     int activation;
@@ -72,7 +72,8 @@ typedef struct fastnn_walk {
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
-   update: one optimizer step of n parameters from their gradient's sums; m1 and m2 are the rows of the state that the rule has, else NULL.
+   update: one optimizer step of n parameters from their gradient's sums; m1 and m2 are the rows of the state that the
+       rule has, else NULL.
    transpose: B[j, i] = A[i, j], i < rows, j < cols.
 
    Of a sample's step, with W the stored weights, (n_in, width), or V the transposed ones, (n_out, width):

@@ -1,6 +1,6 @@
-/* One sample's pass through a layer, with the update of the weights that it reads: the inner loops of walk.pxi.
+/* One sample's pass through a layer, with the update of the weights that it reads: the inner loops of the walk.
 
-   Each function goes through a whole layer, so that a small one costs one call. All widths are whole vectors. */
+   A call goes through a whole layer, or some units in a turn. All widths are whole vectors. */
 #define finish_outputs NAME(finish_outputs)
 #define updated NAME(updated)
 #define dot NAME(dot)

@@ -118,7 +118,7 @@ cdef void pass_rows(const Job *job, const real *like, int64_t task) noexcept nog
 
 
 cdef inline real *thread_scratch(const Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or a vector."""
+    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or vectors."""
     return reals(like, job.scratch) + thread * job.scratch_size
 
 

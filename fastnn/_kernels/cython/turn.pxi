@@ -1,13 +1,14 @@
 # The turn from one sample to the next in the second layer, if its updates are deferred: one pass over its weights.
 #
 # Row j of the weights, those of the first layer's unit j, gives the last sample's delta of that unit; times the unit's
-# output for the next sample it is then added to the second layer's outputs. Of the last sample's deltas in the first layer
-# that output needs its own unit's alone: the product of the inputs is known, and corrections go unit by unit. So a block
-# of rows serves both samples while it is in the first-level cache, which takes half of the traffic from the second one,
-# and threads, each with its own units, meet once a sample here, not twice.
+# output for the next sample it is then added to the second layer's outputs. Of the last sample's deltas in the first
+# layer that output needs its own unit's alone: the product of the inputs is known, and corrections go unit by unit. So
+# a block of rows serves both samples while it is in the first-level cache, which takes half of the traffic from the
+# second one, and threads, each with its own units, meet once a sample here, not twice.
 
 cdef enum:
-    BLOCK_BYTES = 16384  # of a block: the next one is asked for meanwhile, and fills the other half of the cache
+    # Of eight rows; of longer ones four go together: the next block needs room in the first-level cache as well.
+    BLOCK_BYTES = 16384
 
 
 cdef inline int64_t turn_tasks(const Job *job) noexcept nogil:

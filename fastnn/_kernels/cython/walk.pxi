@@ -1,10 +1,10 @@
 # The walk through a block's samples, one step for each; the derivation is in docs/exact-sgd.md.
 #
 # A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
-# other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first are
-# kept transposed, (n_out, width_in): forward is a dot product with each row. The passes themselves are in sample.h. The
-# way through those that are deferred is in turn.pxi for the second layer, in deferred.pxi for later ones, as tasks:
-# large ones are for all threads.
+# other takes its update at once, in the pass over its weights that its products need anyway. Layers after the first,
+# but for a deferred second one, are kept transposed, (n_out, width_in): forward is a dot product with each row. The
+# passes themselves are in sample.h. The way through those that are deferred is in turn.pxi for the second layer, in
+# deferred.pxi for later ones, as tasks: large ones are for all threads.
 
 cdef inline fastnn_layer layer_of(const Job *job, int64_t layer, double scale) noexcept nogil:
     """Return a layer as the C primitives take it; the outputs of the last one are plain."""
@@ -192,7 +192,7 @@ cdef double walk_samples(Job *job, const real *like, int64_t thread) noexcept no
     cdef int64_t t, step, layer
     cdef bint at_once = not field(job, 0, DEFERRED), divided = job.walk_divided != 0
     cdef bint helped = job.threads > 1 and not at_once
-    # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
+    # Where all threads are needed in the walk, they prepare a sample each time, beside the layer that leads there.
     cdef int64_t ahead = 1 if divided else SAMPLES_AHEAD, tasks = 0
     cdef double rate, shrunk, scale = 1.0, c = 0.0
     cdef real *memory = reals(like, job.tiles)

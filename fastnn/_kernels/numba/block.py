@@ -23,7 +23,7 @@ def gram_part(job, like, part, t):
 
 @kernel
 def second_deltas(job, like):
-    """Return the pointer to the second part of the sums that become a sample's deltas."""
+    """Return the pointer to the second part of the sums that become a sample's deltas, or to a turn's sums."""
     return advance(reals(like, job.partials), job.partials_size)
 
 
@@ -53,4 +53,4 @@ def row_of(job, like, t):
 @kernel
 def one_output(job):
     """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
-    return field(job, job.layers - 1, WIDTH_OUT) == 1
+    return job.layers > 1 and field(job, job.layers - 1, WIDTH_OUT) == 1

@@ -1,7 +1,7 @@
 """Per-sample descent of a narrow network: one hidden layer of one or two vectors, and one output.
 
-Its chain of steps is all latency, from a sample's delta to the next one's, so what it passes through stays in
-registers.
+Its chain of steps is all latency, from a sample's delta to the next one's, so that what it passes through stays in
+registers, but for the deltas themselves.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def walk_vectors(vectors, job, like):
     store(bias, 0, b0)
     store(V, 0, v0)
     output_bias[0] = top
-    copy(advance(deltas, (job.tile_count - 1) * width), deltas, width)
+    if job.tile_count > 1:
+        copy(advance(deltas, (job.tile_count - 1) * width), deltas, width)
     job.scale = scale
     return c
 

@@ -1,6 +1,6 @@
-"""One sample's pass through a layer, with the update of the weights that it reads: the inner loops of walk.py.
+"""One sample's pass through a layer, with the update of the weights that it reads: the inner loops of the walk.
 
-Each function goes through a whole layer. All widths are whole vectors.
+All widths are whole vectors.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def pass_rows(job, like, task):
 
 @kernel
 def thread_scratch(job, like, thread):
-    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or a vector."""
+    """Return the pointer to a thread's own memory: a block's transposed weights, then its gradient, or vectors."""
     return advance(reals(like, job.scratch), thread * job.scratch_size)
 
 

@@ -2,9 +2,9 @@
 
 A layer whose updates are deferred to the block's end keeps its weights, and corrects what it computes with them; any
 other takes its update at once, in the pass over its weights that its products need anyway: the passes are in sample.py.
-Layers after the first are kept transposed, (n_out, width_in): forward is a dot product with each row. The way through
-those that are deferred is in turn.py for the second layer, in deferred.py for later ones, as tasks: large ones are for
-all threads.
+Layers after the first, but for a deferred second one, are kept transposed, (n_out, width_in): forward is a dot product
+with each row. The way through those that are deferred is in turn.py for the second layer, in deferred.py for later
+ones, as tasks: large ones are for all threads.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def walk_samples(job, like, thread):
     """Take the block's samples one after the other; return the last step's rate relative to the weights' factor."""
     memory, at_once, divided = reals(like, job.tiles), not field(job, 0, DEFERRED), job.walk_divided != 0
     helped = job.threads > 1 and not at_once
-    # Where all threads are needed in the walk, they prepare a sample each time, beside the first layer.
+    # Where all threads are needed in the walk, they prepare a sample each time, beside the layer that leads there.
     ahead, tasks = 1 if divided else SAMPLES_AHEAD, 0
     scale, c, before = 1.0, 0.0, row_of(job, like, START)
     for t in range(job.tile_count):
