@@ -225,7 +225,7 @@ def test_layers_divided_by_their_units(compiled, threads, name, dtype, jobs, mon
     sizes, divided = DIVIDED[name]
     line = 64 // np.dtype(dtype).itemsize
     split = [n // 2 // line * line for n in sizes[:divided]] + [0] * (len(sizes) - 1 - divided)
-    monkeypatch.setattr(job, "DIVIDED_WEIGHTS", 2000)
+    monkeypatch.setattr(job, "DIVIDED_WEIGHTS", 1700)
     monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 1)
     loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
     for rows in (job.SHARED_TILE_ROWS, 7):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import need
+from test_simd_levels import PARITY
 
 import fastnn
 
@@ -150,3 +151,23 @@ def test_a_required_extension_that_does_not_compile_fails_the_build(source: Path
     result = run("setup.py", "--quiet", "build_ext", folder=source, CC="/nonexistent/cc", **{variable: "1"})
     assert result.returncode != 0
     assert "/nonexistent/cc" in result.stderr
+
+
+@in_source_tree
+@no_compiler
+def test_a_compiler_without_vectors_builds_plain_loops_that_compute_the_same(source: Path):
+    need("cython")
+    options = {"CFLAGS": "-DFASTNN_NO_VECTORS", "FASTNN_REQUIRE_EXTENSION": "1"}
+    result = run("setup.py", "--quiet", "build", "--build-lib", "plain", folder=source, **options)
+    assert result.returncode == 0, result.stderr
+    plain = source / "plain"
+    options = {"PYTHONPATH": str(plain), "FASTNN_SIMD": "", "FASTNN_TEST_BACKENDS": "cython"}
+    code = "import fastnn._kernels.cython.kernels as k; print(k.__file__, k.lanes(4), k.lanes(8))"
+    found = run("-c", code, folder=plain, **options)
+    assert found.stdout.split()[1:] == ["1", "1"], found.stdout + found.stderr
+    assert Path(found.stdout.split()[0]).is_relative_to(plain)
+    parity = [test for test in PARITY if "level" not in test.partition("::")[2]]
+    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "cython", "--rootdir", str(ROOT), *parity)
+    result = run(*command, folder=Path(__file__).parent, **options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "passed" in result.stdout.splitlines()[-1]

@@ -55,7 +55,11 @@
 #endif
 
 /* The compiler forgets what it knows of p, and keeps it in a register of its own. */
+#if defined(__GNUC__) || defined(__clang__)
 #define HIDE(p) __asm__("" : "+r"(p))
+#else
+#define HIDE(p)
+#endif
 
 /* The share of part i when a total is split into nearly equal parts. A division costs as much as a narrow product. */
 #define SHARE(total, parts, i) ((parts) == 1 ? (total) : (total) / (parts) + ((i) < (total) % (parts)))
@@ -83,6 +87,7 @@ INLINE vec as_real(bits x) { vec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec load(const REAL *p) { return *p; }
 INLINE void store(REAL *p, vec x) { *p = x; }
 INLINE REAL first_lane(vec x) { return x; }
+INLINE void ask_for(const REAL *p) { (void)p; }
 #endif
 
 /* SELECT(x < y, a, b): a where the comparison holds, b elsewhere. Both a and b are computed. */
