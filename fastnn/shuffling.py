@@ -14,9 +14,12 @@ Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Two rounds of tw
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isqrt
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels.contract import Integers
@@ -25,7 +28,38 @@ GRID_SAMPLES = 16_384  # which take 5 ns each, with the tables, and 8 with NumPy
 ROUNDS = 4
 
 
-def random_order(rng: np.random.Generator, samples: int) -> Integers:
+@dataclass(frozen=True)
+class GridOrder:
+    """A random order whose pieces are computed when they are asked for: ``order[start:stop]``.
+
+    Attributes
+    ----------
+    samples : int
+        How many there are.
+    down, across : ndarray of shape (rounds, columns) and (rounds, rows)
+        By how many cells each round turns each column, and then each row.
+    """
+
+    samples: int
+    down: npt.NDArray[np.uint32]
+    across: npt.NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self.samples
+
+    def __getitem__(self, piece: slice) -> Integers:
+        """Return the numbers of the samples that come in these places."""
+        start, stop, _ = piece.indices(self.samples)
+        order = np.empty(stop - start, dtype=np.int64)
+        _kernels.kernels().shuffle_grid(self.down, self.across, self.samples, start, order)
+        return order
+
+
+Order: TypeAlias = Integers | GridOrder
+
+
+def random_order(rng: np.random.Generator, samples: int) -> Order:
     """Return the samples' numbers in random order, another one at each call."""
     if samples < GRID_SAMPLES:
         return rng.permutation(samples)
@@ -33,6 +67,4 @@ def random_order(rng: np.random.Generator, samples: int) -> Integers:
     rows = -(-samples // columns)
     down = rng.integers(rows, size=(ROUNDS, columns), dtype=np.uint32)
     across = rng.integers(columns, size=(ROUNDS, rows), dtype=np.uint32)
-    order = np.empty(samples, dtype=np.int64)
-    _kernels.kernels().shuffle_grid(down, across, order)
-    return order
+    return GridOrder(samples, down, across)

@@ -20,7 +20,7 @@ from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import Data, Integers
 from fastnn.data import all_finite
 from fastnn.optimizers import Optimizer
-from fastnn.shuffling import random_order
+from fastnn.shuffling import Order, random_order
 
 if TYPE_CHECKING:
     from fastnn.network import Network
@@ -36,7 +36,7 @@ _OPERATIONS_PER_SAMPLE = 5000
 # Calls of per-sample descent begin at multiples of this many samples: a kernel may take blocks of samples at a time,
 # and their boundaries, so the rounding, must not depend on the length of a call.
 _SGD_GRANULE = 1024
-_SAMPLES_OF_ORDERS = 1_000_000  # in the orders of the epochs of one call: 8 MB
+_SAMPLES_OF_ORDERS = 1_000_000  # in the orders that go into one call: 8 MB
 
 
 @dataclass
@@ -147,23 +147,21 @@ def _epochs_per_call(network: Network, plan: Plan) -> int:
     """
     if plan.validation is not None or plan.verbose or plan.callback is not None or plan.l2 > 0:
         return 1
-    samples = _samples_per_call(network)
-    if plan.shuffled:
-        samples = min(samples, _SAMPLES_OF_ORDERS)
-    return max(1, samples // plan.samples)
+    return max(1, _samples_per_call(network, plan) // plan.samples)
 
 
-def _samples_per_call(network: Network) -> int:
+def _samples_per_call(network: Network, plan: Plan) -> int:
     operations = _OPERATIONS_OF_NUMPY if _kernels.get_backend() == "numpy" else _OPERATIONS_PER_CALL
-    return int(operations / (6 * len(network.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
+    samples = int(operations / (6 * len(network.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
+    return min(samples, _SAMPLES_OF_ORDERS) if plan.shuffled else samples
 
 
-def _order(network: Network, plan: Plan) -> Integers:
+def _order(network: Network, plan: Plan) -> Order:
     """Draw the order of an epoch's samples; empty where it does not matter."""
     return random_order(network.rng, plan.samples) if plan.shuffled else np.empty(0, dtype=np.int64)
 
 
-def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], history: History, bar: Any) -> None:
+def _epochs(network: Network, data: Data, plan: Plan, orders: list[Order], history: History, bar: Any) -> None:
     """Take an epoch for each order, or none of them if one diverges."""
     began = time.perf_counter()
     before = network._snapshot()
@@ -196,9 +194,7 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Integers], hi
         raise interrupt
 
 
-def _diverge(
-    network: Network, data: Data, plan: Plan, orders: list[Integers], history: History, loss: float
-) -> NoReturn:
+def _diverge(network: Network, data: Data, plan: Plan, orders: list[Order], history: History, loss: float) -> NoReturn:
     """Raise the error of the epoch that diverged, after those before it."""
     for order in orders if len(orders) > 1 else []:
         _epochs(network, data, plan, [order], history, None)
@@ -211,19 +207,17 @@ def _diverge(
     )
 
 
-def _calls(network: Network, data: Data, plan: Plan, orders: list[Integers]) -> Iterator[tuple[Data, Integers, int]]:
+def _calls(network: Network, data: Data, plan: Plan, orders: list[Order]) -> Iterator[tuple[Data, Integers, int]]:
     """Yield the data, the order and the number of epochs of each kernel call: calls end at boundaries of batches."""
     if len(orders) > 1:
-        yield data, np.concatenate(orders), len(orders)
+        yield data, np.concatenate([order[:] for order in orders]), len(orders)
         return
     granule = plan.batch_size if plan.batch_size > 1 else _SGD_GRANULE
-    length = max(1, _samples_per_call(network) // granule) * granule
+    length = max(1, _samples_per_call(network, plan) // granule) * granule
     for start in range(0, plan.samples, length):
         stop = min(start + length, plan.samples)
-        if orders[0].size:
-            yield data, orders[0][start:stop], 1
-        else:
-            yield _rows(data, start, stop), orders[0], 1
+        part = data if plan.shuffled else _rows(data, start, stop)
+        yield part, orders[0][start:stop], 1
 
 
 def _rows(data: Data, start: int, stop: int) -> Data:

@@ -1,6 +1,7 @@
 """The random order of samples: a permutation, as random as NumPy's, and the same on every backend."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def from_grids(monkeypatch):
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 5, 16, 17, 30, 31, 1023, 1024, 1025, 2047, 100_001])
 def test_each_sample_comes_once(backend, from_grids, samples):
-    order = random_order(np.random.default_rng(samples), samples)
+    order = random_order(np.random.default_rng(samples), samples)[:]
     np.testing.assert_array_equal(np.sort(order), np.arange(samples))
 
 
@@ -27,7 +28,7 @@ def test_the_grid_turns_as_described(backend):
     """Eight samples in three rows of three: the cell after the last makes the moves of the sample that lands there."""
     down, across = np.array([[1, 0, 2], [0, 0, 1]], np.uint32), np.array([[0, 2, 1], [0, 0, 1]], np.uint32)
     order = np.empty(8, np.int64)
-    _kernels.kernels().shuffle_grid(down, across, order)
+    _kernels.kernels().shuffle_grid(down, across, 8, 0, order)
 
     def turned(cell):
         row, column = divmod(cell, 3)
@@ -41,17 +42,28 @@ def test_the_grid_turns_as_described(backend):
     assert order.tolist() == [turned(8) if cell == 8 else cell for cell in expected]
 
 
+def test_pieces_make_up_the_order(backend, from_grids):
+    """Pieces shorter and longer than a block of the kernels, which begin within rows of the grid."""
+    order = random_order(np.random.default_rng(1), 10_001)
+    places = [0, 1, 77, 1101, 5000, 10_001]
+    pieces = [order[start:stop] for start, stop in pairwise(places)]
+    assert [len(piece) for piece in pieces] == np.diff(places).tolist()
+    np.testing.assert_array_equal(np.concatenate(pieces), order[:])
+    assert len(order) == 10_001
+    assert order[5000:5000].size == 0
+
+
 def test_backends_draw_the_same_orders(backend):
-    here = random_order(np.random.default_rng(0), 50_000)
+    here = random_order(np.random.default_rng(0), 50_000)[:]
     fastnn.set_backend("numpy")
-    np.testing.assert_array_equal(here, random_order(np.random.default_rng(0), 50_000))
+    np.testing.assert_array_equal(here, random_order(np.random.default_rng(0), 50_000)[:])
 
 
 def test_orders_differ_and_follow_from_the_generator():
     rng, same = np.random.default_rng(3), np.random.default_rng(3)
-    first, second = random_order(rng, GRID_SAMPLES), random_order(rng, GRID_SAMPLES)
+    first, second = random_order(rng, GRID_SAMPLES)[:], random_order(rng, GRID_SAMPLES)[:]
     assert (first == second).sum() < 20
-    np.testing.assert_array_equal(first, random_order(same, GRID_SAMPLES))
+    np.testing.assert_array_equal(first, random_order(same, GRID_SAMPLES)[:])
     few = random_order(np.random.default_rng(3), GRID_SAMPLES - 1)
     np.testing.assert_array_equal(few, np.random.default_rng(3).permutation(GRID_SAMPLES - 1))
 
@@ -60,7 +72,7 @@ def test_orders_differ_and_follow_from_the_generator():
 def test_pairs_of_positions_are_uniform_even_in_a_small_grid(from_grids, samples):
     """chi^2 over which samples come first and second, first and last: all ordered pairs are as likely."""
     rng, draws = np.random.default_rng(samples), 20_000
-    orders = np.array([random_order(rng, samples) for _ in range(draws)])
+    orders = np.array([random_order(rng, samples)[:] for _ in range(draws)])
     for i, j in ((0, 1), (0, samples - 1), (1, samples // 2)):
         counts = np.bincount(samples * orders[:, i] + orders[:, j], minlength=samples**2).reshape(samples, samples)
         assert (np.diag(counts) == 0).all()
@@ -73,7 +85,7 @@ def test_neighbours_in_the_grid_part():
     columns = math.isqrt(samples - 1) + 1
     counts = np.zeros((2, 2))
     for _ in range(draws):
-        order = random_order(rng, samples)
+        order = random_order(rng, samples)[:]
         for i, before in enumerate((1, columns)):
             apart = np.abs(order[before:] - order[:-before])
             counts[i] += (apart == 1).sum(), (apart == columns).sum()

@@ -119,6 +119,26 @@ def test_a_long_epoch_is_the_same_in_several_kernel_calls(backend, classes, monk
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size, monkeypatch):
+    """No piece is longer than it may be: at 1e7 samples the whole order would take 80 MB."""
+    X = np.random.default_rng(0).normal(size=(20_001, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    lengths, results = [], []
+    run = fastnn.training._run
+    monkeypatch.setattr(fastnn.training, "_run", lambda *call: lengths.append(len(call[2])) or run(*call))
+    for most in (10**6, 5000):
+        monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_ORDERS", most)
+        net = fastnn.Network([3, 4, 2], rng=2)
+        history = net.fit(X, y, batch_size=batch_size, epochs=2, optimizer="sgd", l2=0.1, batch_loss=True)
+        results.append((net.parameters, history.loss, history.batch_loss))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert lengths[:2] == [20_001, 20_001]
+    assert max(lengths[2:]) <= 5000
+    assert sum(lengths[2:]) == 2 * 20_001
+
+
 # ---- continuing and beginning anew
 
 

@@ -10,9 +10,10 @@ preallocated (m samples, s_l units in layer l, P parameters, ``real`` is float32
 - ``sgd_epoch(model, parameters, data, order, optimizer, losses, epochs=1)``: one step a sample.
 - ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses, epochs=1)``: one step a batch; the
   last batch of an epoch may be smaller. ``batch_size >= m`` is gradient descent.
-- ``shuffle_grid(down, across, order)``: the order of samples that lie in a grid, row by row, whose columns and rows
-  have turned: round i moves a cell in column c down by ``down[i, c]`` rows, then, from its new row r, across by
-  ``across[i, r]`` columns, in a circle; a cell after the last sample makes the same moves again, until it is none.
+- ``shuffle_grid(down, across, samples, first, order)``: a piece of the order, from number ``first`` on, of samples that
+  lie in a grid, row by row, whose columns and rows have turned: round i moves a cell in column c down by
+  ``down[i, c]`` rows, then, from its new row r, across by ``across[i, r]`` columns, in a circle; a cell after the last
+  sample makes the same moves again, until it is none.
 
 The epochs update ``parameters``, ``optimizer.state`` and ``optimizer.step`` in place and write into ``losses`` the
 mean loss of each step's samples, without the penalty, under the parameters before that step. ``order`` holds the rows

@@ -205,9 +205,9 @@ def minibatch_epoch(
         update(model, parameters, gradient, optimizer, float(optimizer.rates[step]))
 
 
-def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
-    """Write the order of the samples in a grid whose columns and rows have turned."""
-    rows, columns, samples = np.uint32(across.shape[1]), np.uint32(down.shape[1]), len(order)
+def shuffle_grid(down: Integers, across: Integers, samples: int, first: int, order: Integers) -> None:
+    """Write a piece of the order of the samples in a grid whose columns and rows have turned."""
+    rows, columns = np.uint32(across.shape[1]), np.uint32(down.shape[1])
 
     def turned(cells: Integers) -> Integers:
         row, column = (part.astype(np.uint32) for part in np.divmod(cells, np.int64(columns)))
@@ -218,7 +218,7 @@ def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
             np.minimum(column, column - columns, out=column)
         return row.astype(np.int64) * columns + column
 
-    order[:] = turned(np.arange(samples))
+    order[:] = turned(np.arange(first, first + len(order)))
     while (after := np.flatnonzero(order >= samples)).size:
         order[after] = turned(order[after])
 

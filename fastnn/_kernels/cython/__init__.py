@@ -61,10 +61,10 @@ def _work(job: Job) -> None:
     work(job.address)
 
 
-def shuffle_grid(down: Integers, across: Integers, order: Integers) -> None:
-    """Write the order of the samples in a grid whose columns and rows have turned."""
-    (rounds, columns), rows = down.shape, across.shape[1]
-    kernels.shuffle_grid(down.ctypes.data, across.ctypes.data, rounds, rows, columns, order.ctypes.data, len(order))
+def shuffle_grid(down: Integers, across: Integers, samples: int, first: int, order: Integers) -> None:
+    """Write a piece of the order of the samples in a grid whose columns and rows have turned."""
+    grid = (down.ctypes.data, across.ctypes.data, len(down), across.shape[1], down.shape[1], samples)
+    kernels.shuffle_grid(*grid, first, order.ctypes.data, len(order))
 
 
 def cache_folder() -> None:

@@ -59,7 +59,7 @@ def warm_up(dtype: npt.DTypeLike) -> None:
     for per_sample in (False, True):
         training.compiled(np.dtype(dtype), per_sample)
     training.run.compile((types.int64,) * 3)
-    shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64[::1]))
+    shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64, types.int64, types.int64[::1]))
 
 
 def simd_level() -> str:

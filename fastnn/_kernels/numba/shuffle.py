@@ -27,13 +27,13 @@ def shuffle_cells(down, across, row, column, n):
 
 
 @entry_point
-def shuffle_grid(down, across, order):
-    """Write where each of the order's cells comes to lie."""
-    samples, columns = len(order), down.shape[1]
+def shuffle_grid(down, across, samples, first, order):
+    """Write where cells come to lie, from the first one on."""
+    columns = down.shape[1]
     row, column = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
-    for first in range(0, samples, BLOCK):
-        n = min(BLOCK, samples - first)
-        r, c = first // columns, first % columns
+    for start in range(0, len(order), BLOCK):
+        n = min(BLOCK, len(order) - start)
+        r, c = (first + start) // columns, (first + start) % columns
         for i in range(n):
             row[i], column[i] = r, c
             c += 1
@@ -41,8 +41,8 @@ def shuffle_grid(down, across, order):
                 r, c = r + 1, 0
         shuffle_cells(down, across, row, column, n)
         for i in range(n):
-            order[first + i] = np.int64(row[i]) * columns + column[i]
-    for i in range(samples):  # a cell after the last sample moves on, as if it were one
+            order[start + i] = np.int64(row[i]) * columns + column[i]
+    for i in range(len(order)):  # a cell after the last sample moves on, as if it were one
         while order[i] >= samples:
             row[0], column[0] = order[i] // columns, order[i] % columns
             shuffle_cells(down, across, row, column, 1)
