@@ -41,6 +41,7 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #define NOINLINE __attribute__((noinline))
+#define ALIGNED __attribute__((aligned(64)))
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #else

@@ -52,11 +52,9 @@ MAX_VECTORS = LEVEL.tile_vectors
 # The most rows of a tile that is 1, 2, ... vectors wide. A narrow tile needs more rows: eight chains or more hide an
 # fma's latency.
 MAX_ROWS = tuple(LEVEL.tile_rows * min(2, MAX_VECTORS // vectors) for vectors in range(1, MAX_VECTORS + 1))
-# A panel of a large B is read anew for each tile of rows, from ever further away, and power-of-two strides leave it few
-# cache sets. So the depth is taken in blocks, whose part of the panel stays in the first-level cache: 84 GFLOP/s became
-# 163 at 1024 x 1024. The sums so far pass through C, which keeps each chain as it was; in mode ADD they cannot. A
-# smaller B is better left whole: then A's rows, which come from memory, are read in long runs (155 and 188 GFLOP/s).
-LARGE, MAX_DEPTH = 8 * 1024 * 1024 // LEVEL.bits, 64  # in vectors: 1 MB
+# A panel of B that is packed, copied together: on the stack, in bytes and in rows.
+PACKED_BYTES = 64 * 1024
+MAX_DEPTH = PACKED_BYTES // (MAX_VECTORS * LEVEL.bits // 8)
 # Narrow tiles ask for short rows of A this far ahead: at 20 numbers a row, memory takes longer than the tile itself.
 # Long ones the CPU follows on its own.
 ROWS_AHEAD = 48
@@ -241,6 +239,43 @@ def sum_rows(depth, A, a_depth, B, b_depth, C, mode, bias):
     store(C, 0, add(load(C, 0), total) if mode == ADD else total)
 
 
+@intrinsic
+def panel_memory(typingctx, like):
+    """Return the pointer to `PACKED_BYTES` on the calling function's stack, of the type that ``like`` points to."""
+    require_pointer(like)
+
+    def codegen(context, builder, signature, args):
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(ir.IntType(8), PACKED_BYTES))
+        memory.align = CACHE_LINE
+        return builder.bitcast(memory, context.get_value_type(like))
+
+    return like(like), codegen
+
+
+@kernel
+def pack(rows, vectors, B, b_depth, packed):
+    """Copy rows of a panel of B together."""
+    width = vectors * lanes(B)
+    for k in range(rows):
+        for j in range(0, width, lanes(B)):
+            store(packed, k * width + j, load(B, k * b_depth + j))
+
+
+@kernel
+def is_worth_packing(B, rows, depth, b_depth, mode):
+    """Return whether the panels of B are packed before the tiles of rows read them.
+
+    Rows that are far apart share few places in the caches (1024 x 1024, 192 rows, AVX2: 65 GFLOP/s became 99, in C).
+    There must be enough tiles to pay for it. The depth is taken in blocks, and the sums so far pass through C, which
+    keeps each chain as it was; C += A B cannot, but has the most rows.
+    """
+    tiles, apart = rows // MAX_ROWS[-1], b_depth // (MAX_VECTORS * lanes(B))
+    if mode == ADD:
+        return tiles >= 32 and apart >= 8 and depth <= MAX_DEPTH
+    return tiles >= 8 and apart >= 16
+
+
 @kernel
 def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias):
     """Compute C[i, j] = init + sum_k A[i a_row + k a_depth] B[k b_depth + j] for i < rows, j < cols.
@@ -262,19 +297,22 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
         tile(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, 0, 0)
         return
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
-    large = depth * b_depth // lanes(B) > LARGE
-    blocks = (depth + MAX_DEPTH - 1) // MAX_DEPTH if large and mode != ADD else 1
+    packs, packed = is_worth_packing(B, rows, depth, b_depth, mode), panel_memory(B)
+    blocks = (depth + MAX_DEPTH - 1) // MAX_DEPTH if packs else 1
     k = 0
     for block in range(blocks):
         deep = depth // blocks + (block < depth % blocks)
         a, j = advance(A, k * a_depth), 0
         for panel in range(panels):
             wide = vectors // panels + (panel < vectors % panels)
-            b, c = advance(B, k * b_depth + j), advance(C, j)
+            b, b_row, c = advance(B, k * b_depth + j), b_depth, advance(C, j)
+            if packs:
+                pack(deep, wide, b, b_depth, packed)
+                b, b_row = packed, wide * lanes(B)
             first = block == 0
             start, start_row = (advance(bias, j), 0) if first else (c, c_row)
             begin = mode if first else START
             ahead = MAX_ROWS[-1] if from_memory and panel == 0 else 0
-            _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_depth, c, c_row, begin, start, start_row, ahead)
+            _multiply_panel(rows, wide, deep, a, a_row, a_depth, b, b_row, c, c_row, begin, start, start_row, ahead)
             j += wide * lanes(C)
         k += deep
