@@ -33,10 +33,11 @@ Callback = Callable[["Network", "History"], object]
 # takes up to 0.1 us, as long as so many operations; NumPy's steps are far slower.
 _OPERATIONS_PER_CALL, _OPERATIONS_OF_NUMPY = 3e10, 1e9
 _OPERATIONS_PER_SAMPLE = 5000
-# Calls of per-sample descent begin at multiples of this many samples: a kernel may take blocks of samples at a time,
-# and their boundaries, so the rounding, must not depend on the length of a call.
-_SGD_GRANULE = 1024
-_SAMPLES_OF_ORDERS = 1_000_000  # in the orders that go into one call: 8 MB
+# Calls begin at multiples of so many samples, as far as they are whole batches: a kernel of per-sample descent may take
+# blocks of samples at a time, and their boundaries, so the rounding, must not depend on the length of a call. Nor may
+# the sum of the losses, which is one of sums of so many.
+_GRANULE = 1024
+_SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 
 
 @dataclass
@@ -153,7 +154,11 @@ def _epochs_per_call(network: Network, plan: Plan) -> int:
 def _samples_per_call(network: Network, plan: Plan) -> int:
     operations = _OPERATIONS_OF_NUMPY if _kernels.get_backend() == "numpy" else _OPERATIONS_PER_CALL
     samples = int(operations / (6 * len(network.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
-    return min(samples, _SAMPLES_OF_ORDERS) if plan.shuffled else samples
+    return min(samples, _SAMPLES_OF_LISTS) if plan.shuffled or plan.batch_size == 1 else samples
+
+
+def _steps_of_granule(plan: Plan) -> int:
+    return max(1, _GRANULE // plan.batch_size)
 
 
 def _order(network: Network, plan: Plan) -> Order:
@@ -166,30 +171,36 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Order], histo
     began = time.perf_counter()
     before = network._snapshot()
     penalty = reference.penalty(network._model, network.parameters, plan.l2 / plan.samples) if plan.l2 else 0.0
+    steps, whole = 0, len(orders) * -(-plan.samples // plan.batch_size)
+    sums: list[npt.NDArray[np.float64]] = []  # of granules, a row for each epoch; the steps' own only where asked for
     batch_losses: list[npt.NDArray[np.float64]] = []
     interrupt = None
     try:
         with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
             for part, order, epochs in _calls(network, data, plan, orders):
                 with _interrupt_deferred():
-                    batch_losses.append(_run(network, part, order, epochs, plan))
+                    by_epoch = _run(network, part, order, epochs, plan).reshape(epochs, -1)
+                    steps += by_epoch.size
+                    sums.append(_granule_sums(by_epoch, plan, last=steps == whole))
+                    if plan.keep_batch_loss:
+                        batch_losses.append(by_epoch)
                 if bar:
                     bar.update(len(order) or len(part.X) * epochs)
     except KeyboardInterrupt as error:
-        if sum(map(len, batch_losses)) < len(orders) * -(-plan.samples // plan.batch_size):
+        if steps < whole:
             if not all_finite(network.parameters):
                 network._restore(before)
             raise
         interrupt = error  # heard after the last step: the epochs are whole, and are recorded first
-    by_epoch = np.concatenate(batch_losses).reshape(len(orders), -1)
-    losses = [_mean_over_samples(epoch, plan) + penalty for epoch in by_epoch]
+    mean_losses = np.concatenate(sums, axis=1).sum(axis=1) * plan.batch_size / plan.samples
+    losses: list[float] = (mean_losses + penalty).tolist()
     if not (all(map(math.isfinite, losses)) and all_finite(network.parameters)):
         network._restore(before)
         _diverge(network, data, plan, orders, history, losses[0])
     history.loss += losses
     history.seconds += [(time.perf_counter() - began) / len(orders)] * len(orders)
     if plan.keep_batch_loss:
-        history.batch_loss += list(by_epoch)
+        history.batch_loss += list(np.concatenate(batch_losses, axis=1))
     if interrupt is not None:
         raise interrupt
 
@@ -212,7 +223,7 @@ def _calls(network: Network, data: Data, plan: Plan, orders: list[Order]) -> Ite
     if len(orders) > 1:
         yield data, np.concatenate([order[:] for order in orders]), len(orders)
         return
-    granule = plan.batch_size if plan.batch_size > 1 else _SGD_GRANULE
+    granule = plan.batch_size * _steps_of_granule(plan)
     length = max(1, _samples_per_call(network, plan) // granule) * granule
     for start in range(0, plan.samples, length):
         stop = min(start + length, plan.samples)
@@ -246,10 +257,13 @@ def _run(network: Network, data: Data, order: Integers, epochs: int, plan: Plan)
     return losses
 
 
-def _mean_over_samples(batch_loss: npt.NDArray[np.float64], plan: Plan) -> float:
-    """Return the mean of an epoch's batches' mean losses, the last weighted by its own size."""
-    last = plan.samples - (len(batch_loss) - 1) * plan.batch_size
-    return float((batch_loss[:-1].sum() * plan.batch_size + batch_loss[-1] * last) / plan.samples)
+def _granule_sums(by_epoch: npt.NDArray[np.float64], plan: Plan, last: bool) -> npt.NDArray[np.float64]:
+    """Return sums of the steps' mean losses; an epoch's last step counts as the part of a batch that it has."""
+    rest = plan.samples % plan.batch_size
+    if last and rest:
+        by_epoch = by_epoch.copy()
+        by_epoch[:, -1] *= rest / plan.batch_size
+    return np.add.reduceat(by_epoch, range(0, by_epoch.shape[1], _steps_of_granule(plan)), axis=1)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import naive
@@ -128,7 +129,7 @@ def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size
     run = fastnn.training._run
     monkeypatch.setattr(fastnn.training, "_run", lambda *call: lengths.append(len(call[2])) or run(*call))
     for most in (10**6, 5000):
-        monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_ORDERS", most)
+        monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", most)
         net = fastnn.Network([3, 4, 2], rng=2)
         history = net.fit(X, y, batch_size=batch_size, epochs=2, optimizer="sgd", l2=0.1, batch_loss=True)
         results.append((net.parameters, history.loss, history.batch_loss))
@@ -137,6 +138,27 @@ def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size
     assert lengths[:2] == [20_001, 20_001]
     assert max(lengths[2:]) <= 5000
     assert sum(lengths[2:]) == 2 * 20_001
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_epoch_of_single_samples_keeps_few_of_their_losses(backend, shuffle, monkeypatch):
+    """Of one piece, unless they are asked for: at 1e7 samples all of them would take 80 MB."""
+    pieces, alive = [], []
+    run = fastnn.training._run
+
+    def remember(*call):
+        alive.append(sum(piece() is not None for piece in pieces))
+        losses = run(*call)
+        pieces.append(weakref.ref(losses))
+        assert len(losses) <= 2048
+        return losses
+
+    monkeypatch.setattr(fastnn.training, "_run", remember)
+    monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", 2048)
+    X = np.random.default_rng(0).normal(size=(20_001, 3)).astype(np.float32)
+    fastnn.Network([3, 4, 2], rng=2).fit(X, (X[:, 0] > 0).astype(int), batch_size=1, epochs=1, shuffle=shuffle)
+    assert len(pieces) == 10
+    assert max(alive) == 1
 
 
 # ---- continuing and beginning anew
