@@ -138,8 +138,7 @@ def _memory(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     found = results.new_results(settings)
-    chosen = [cell for cell in cells.samples_sweep(options.largest) if cell.batch_size != 1]
-    found["memory"] = runner.run_memory(chosen, settings)
+    found["memory"] = runner.run_memory(cells.samples_sweep(options.largest), settings)
     if options.output:
         results.save(found, options.output)
     return 0

@@ -15,7 +15,7 @@ from typing import Any
 from fastnn.bench.cells import Cell
 from fastnn.bench.peak import peak_flops
 from fastnn.bench.round_trip import round_trip
-from fastnn.bench.trainers import PEERS
+from fastnn.bench.trainers import PEERS, STEP_BY_STEP
 from fastnn.bench.worker import Worker, WorkerError
 
 
@@ -155,6 +155,8 @@ def run_memory(cells: Sequence[Cell], settings: Settings) -> list[dict[str, Any]
     """Return each trainer's peak memory above the data, for each cell in new processes."""
     rows = []
     for cell, name in itertools.product(cells, settings.trainers):
+        if cell.batch_size == 1 and name in STEP_BY_STEP:
+            continue
         # the smaller of two: the first process may have had to compile kernels for the cache on disk
         peaks = [peak for _ in range(2) if (peak := _peak_memory(name, cell, settings)) is not None]
         if peaks:

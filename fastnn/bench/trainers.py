@@ -19,6 +19,7 @@ REGISTRY = {
     "sklearn": ("fastnn.bench.sklearn_trainer", "SklearnTrainer"),
 }
 PEERS = ("jax", "torch", "sklearn")
+STEP_BY_STEP = ("torch", "sklearn")  # from Python: an epoch of 1e7 single samples would take them half an hour
 
 
 class Trainer:

@@ -1,9 +1,9 @@
 """Vector exp, log, sigmoid and tanh, the activations, and their derivatives taken from the output.
 
 Each function is written once, as an equation on `Lanes`, without branches or calls. From it come functions of a whole
-array, in vectors of full width (``exp_array``), and of a vector or a number that a kernel holds (``sigmoid_``).
-Errors stay within 2 units in the last place of a float64, 3 of a float32, on the whole range; infinities, denormals
-and NaN give what the mathematics gives.
+array (``exp_array``), and of a vector or a number that a kernel holds (``sigmoid_``). Errors stay within 2 units in the
+last place of a float64, 3 of a float32, on the whole range; infinities, denormals and NaN give what the mathematics
+gives.
 """
 
 from __future__ import annotations
@@ -13,25 +13,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.simd import (
-    INT32,
-    INT64,
-    POINTER,
-    Lanes,
-    broadcast,
-    call,
-    element_size,
-    function,
-    require_lanes,
-    require_pointer,
-    type_name,
-    vector_type,
-)  # fmt: skip
+from fastnn._kernels.numba.maps import map_intrinsic
+from fastnn._kernels.numba.simd import Lanes, function, require_lanes, type_name
 
 SIGMOID_RANGE = 40.0  # beyond, sigmoid is 1
 
@@ -170,17 +157,17 @@ def sigmoid_cross_entropy(z: Lanes, y: Lanes) -> Lanes:
     return (positive - z * y) + (t + _log_1_plus(t))
 
 
-def sigmoid_derivative(a: Lanes, delta: Lanes, _: Lanes) -> Lanes:
+def sigmoid_derivative(a: Lanes, delta: Lanes) -> Lanes:
     """Return delta (a - a^2)."""
     return delta * (a - a * a)
 
 
-def tanh_derivative(a: Lanes, delta: Lanes, _: Lanes) -> Lanes:
+def tanh_derivative(a: Lanes, delta: Lanes) -> Lanes:
     """Return delta (1 - a^2)."""
     return delta * (a.constant(1.0) - a * a)
 
 
-def leaky_relu(z: Lanes, _: Lanes, slope: Lanes) -> Lanes:
+def leaky_relu(z: Lanes, slope: Lanes) -> Lanes:
     """Return z where z > 0, slope z elsewhere."""
     return z.where(z.compare(">", 0.0), z * slope)
 
@@ -220,98 +207,13 @@ sigmoid_derivative_, tanh_derivative_, leaky_relu_derivative_ = (
 )
 
 
-class _Map:
-    """Emits the function (x, y, out, slope, n): out[i] = equation(x[i], y[i], slope), in place or not."""
-
-    def __init__(self, module: ir.Module, name: str, equation: Callable[..., Lanes], scalar: Any) -> None:
-        self.vector, self.scalar, self.equation = vector_type(scalar), scalar, equation
-        name = f"fastnn_map_{name}_{type_name(self.vector)}"
-        arguments = [POINTER, POINTER, POINTER, scalar, INT64]
-        self.function, is_new = function(module, name, ir.VoidType(), arguments)
-        if is_new:
-            self._emit(*self.function.args)
-
-    def _emit(self, x: Any, y: Any, out: Any, slope: Any, n: Any) -> None:
-        entry, loop, body, rest, tail, done = (
-            self.function.append_basic_block(name) for name in ("entry", "loop", "body", "rest", "tail", "done")
-        )
-        self.builder = builder = ir.IRBuilder(entry)
-        lanes = self.vector.count
-        full = builder.and_(n, INT64(-lanes))
-        slopes = broadcast(builder, slope, self.vector)
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        i = builder.phi(INT64)
-        builder.cbranch(builder.icmp_signed("<", i, full), body, rest)
-
-        builder.position_at_end(body)
-        align = element_size(self.scalar)
-        values = [builder.load(self._at(p, i), align=align, typ=self.vector) for p in (x, y)]
-        builder.store(self._apply([*values, slopes]), self._at(out, i), align=align)
-        i.add_incoming(INT64(0), entry)
-        i.add_incoming(builder.add(i, INT64(lanes)), body)
-        builder.branch(loop)
-
-        builder.position_at_end(rest)
-        builder.cbranch(builder.icmp_signed("<", i, n), tail, done)
-
-        builder.position_at_end(tail)
-        mask = self._first(builder.sub(n, i))
-        values = [self._load_where(mask, self._at(p, i)) for p in (x, y)]
-        self._store_where(mask, self._apply([*values, slopes]), self._at(out, i))
-        builder.branch(done)
-
-        builder.position_at_end(done)
-        builder.ret_void()
-
-    def _apply(self, arguments: list[Any]) -> Any:
-        return self.equation(*(Lanes(self.builder, argument) for argument in arguments)).value
-
-    def _at(self, base: Any, i: Any) -> Any:
-        return self.builder.gep(base, [i], source_etype=self.scalar)
-
-    def _first(self, count: Any) -> Any:
-        """Return the mask of the first ``count`` lanes."""
-        lanes = self.vector.count
-        numbers = ir.VectorType(INT32, lanes)
-        counts = broadcast(self.builder, self.builder.trunc(count, INT32), numbers)
-        return self.builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), counts)
-
-    def _load_where(self, mask: Any, base: Any) -> Any:
-        name = f"llvm.masked.load.{type_name(self.vector)}.p0"
-        align, zero = INT32(element_size(self.scalar)), ir.Constant(self.vector, None)
-        return call(self.builder, self.vector, name, base, align, mask, zero)
-
-    def _store_where(self, mask: Any, value: Any, base: Any) -> None:
-        name = f"llvm.masked.store.{type_name(self.vector)}.p0"
-        call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
-
-
-def _map_intrinsic(name: str, equation: Callable[..., Lanes]) -> Any:
-    """Make the intrinsic (x, y, out, slope, n) of a `_Map`."""
-
-    def typing(typingctx, x, y, out, slope, n):
-        real = require_pointer(x, y, out)
-
-        def codegen(context, builder, signature, args):
-            builder.call(_Map(builder.module, name, equation, context.get_value_type(real)).function, args)
-            return context.get_dummy_value()
-
-        return types.void(x, y, out, real, types.int64), codegen
-
-    return intrinsic(typing)
-
-
-_exp_map = _map_intrinsic("exp", lambda x, y, slope: exp(x))
-_log_map = _map_intrinsic("log", lambda x, y, slope: log(x))
-_sigmoid_map = _map_intrinsic("sigmoid", lambda x, y, slope: sigmoid(x))
-_tanh_map = _map_intrinsic("tanh", lambda x, y, slope: tanh(x))
-_leaky_relu_map = _map_intrinsic("leaky_relu", leaky_relu)
-_sigmoid_derivative_map = _map_intrinsic("sigmoid_derivative", sigmoid_derivative)
-_tanh_derivative_map = _map_intrinsic("tanh_derivative", tanh_derivative)
-_leaky_relu_derivative_map = _map_intrinsic("leaky_relu_derivative", leaky_relu_derivative)
-_cross_entropy_map = _map_intrinsic("sigmoid_cross_entropy", lambda x, y, slope: sigmoid_cross_entropy(x, y))
+_exp_map, _log_map = map_intrinsic("exp", exp), map_intrinsic("log", log)
+_sigmoid_map, _tanh_map = map_intrinsic("sigmoid", sigmoid), map_intrinsic("tanh", tanh)
+_leaky_relu_map = map_intrinsic("leaky_relu", leaky_relu)
+_sigmoid_derivative_map = map_intrinsic("sigmoid_derivative", sigmoid_derivative)
+_tanh_derivative_map = map_intrinsic("tanh_derivative", tanh_derivative)
+_leaky_relu_derivative_map = map_intrinsic("leaky_relu_derivative", leaky_relu_derivative)
+_cross_entropy_map = map_intrinsic("sigmoid_cross_entropy", sigmoid_cross_entropy)
 
 _SIGMOID, _TANH = int(Activation.SIGMOID), int(Activation.TANH)
 _RELU, _LEAKY_RELU = int(Activation.RELU), int(Activation.LEAKY_RELU)
@@ -325,7 +227,7 @@ def activated(activation, x, slope):
     if activation == _TANH:
         return tanh_(x)
     if activation in (_RELU, _LEAKY_RELU):
-        return leaky_relu_(x, x, slope)
+        return leaky_relu_(x, slope)
     return x
 
 
@@ -333,9 +235,9 @@ def activated(activation, x, slope):
 def times_derivative(activation, a, delta, slope):
     """Return delta g'(z) of vectors, taken from the output a = g(z)."""
     if activation == _SIGMOID:
-        return sigmoid_derivative_(a, delta, slope)
+        return sigmoid_derivative_(a, delta)
     if activation == _TANH:
-        return tanh_derivative_(a, delta, slope)
+        return tanh_derivative_(a, delta)
     if activation in (_RELU, _LEAKY_RELU):
         return leaky_relu_derivative_(a, delta, slope)
     return delta
@@ -344,42 +246,42 @@ def times_derivative(activation, a, delta, slope):
 @kernel
 def exp_array(z, n):
     """Compute z[:n] = exp(z[:n])."""
-    _exp_map(z, z, z, 0.0, n)
+    _exp_map((z,), (z,), (), n)
 
 
 @kernel
 def log_array(z, n):
     """Compute z[:n] = log(z[:n])."""
-    _log_map(z, z, z, 0.0, n)
+    _log_map((z,), (z,), (), n)
 
 
 @kernel
 def sigmoid_cross_entropy_array(z, y, loss, n):
     """Compute loss[:n] of the logits z and the targets y; loss may be z or y itself."""
-    _cross_entropy_map(z, y, loss, 0.0, n)
+    _cross_entropy_map((z, y), (loss,), (), n)
 
 
 @kernel
 def activate(activation, slope, z, n):
     """Compute z[:n] = g(z[:n]) for the activation's code; softmax, which needs whole rows, is not among them."""
     if activation == _SIGMOID:
-        _sigmoid_map(z, z, z, 0.0, n)
+        _sigmoid_map((z,), (z,), (), n)
     elif activation == _TANH:
-        _tanh_map(z, z, z, 0.0, n)
+        _tanh_map((z,), (z,), (), n)
     elif activation == _RELU:
-        _leaky_relu_map(z, z, z, 0.0, n)
+        _leaky_relu_map((z,), (z,), (0.0,), n)
     elif activation == _LEAKY_RELU:
-        _leaky_relu_map(z, z, z, slope, n)
+        _leaky_relu_map((z,), (z,), (slope,), n)
 
 
 @kernel
 def multiply_by_derivative(activation, slope, a, delta, n):
     """Compute delta[:n] *= g'(z[:n]), taken from the output a = g(z)."""
     if activation == _SIGMOID:
-        _sigmoid_derivative_map(a, delta, delta, 0.0, n)
+        _sigmoid_derivative_map((a, delta), (delta,), (), n)
     elif activation == _TANH:
-        _tanh_derivative_map(a, delta, delta, 0.0, n)
+        _tanh_derivative_map((a, delta), (delta,), (), n)
     elif activation == _RELU:
-        _leaky_relu_derivative_map(a, delta, delta, 0.0, n)
+        _leaky_relu_derivative_map((a, delta), (delta,), (0.0,), n)
     elif activation == _LEAKY_RELU:
-        _leaky_relu_derivative_map(a, delta, delta, slope, n)
+        _leaky_relu_derivative_map((a, delta), (delta,), (slope,), n)

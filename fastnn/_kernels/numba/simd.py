@@ -156,12 +156,27 @@ class Lanes:
 
     def times_power_of_two(self, n: Lanes) -> Lanes | None:
         """Return self * 2^n for whole n, rounded once, where one instruction does it."""
+        rounding = INT32(4)  # the one in use
+        return self._avx512("mask.scalef", n.value, self.value, self._every, rounding)
+
+    def approximate(self, name: str) -> Lanes | None:
+        """Return the first 14 bits of a function, ``rsqrt14`` or ``rcp14``, where one instruction does it."""
+        return self._avx512(name, self.value, self._every)
+
+    @property
+    def _every(self) -> ir.Constant:
+        return ir.Constant(ir.IntType(getattr(self.value.type, "count", 1)), -1)
+
+    def _avx512(self, name: str, *arguments: Any) -> Lanes | None:
         if LEVEL.name != "avx512" or not isinstance(self.value.type, ir.VectorType):
             return None
-        name = f"llvm.x86.avx512.mask.scalef.{'ps' if self.bits == 32 else 'pd'}.512"
-        every, rounding = ir.Constant(ir.IntType(self.value.type.count), -1), INT32(4)  # the rounding in use
-        x = self.value
-        return Lanes(self.builder, call(self.builder, x.type, name, x, n.value, x, every, rounding))
+        name = f"llvm.x86.avx512.{name}.{'ps' if self.bits == 32 else 'pd'}.512"
+        return Lanes(self.builder, call(self.builder, self.value.type, name, self.value, *arguments))
+
+    def sqrt(self) -> Lanes:
+        """Return the square root."""
+        shape = self.value.type
+        return Lanes(self.builder, call(self.builder, shape, f"llvm.sqrt.{type_name(shape)}", self.value))
 
     def as_int(self) -> Lanes:
         """Return the bits of the floats as integers."""

@@ -1,0 +1,130 @@
+"""Loops over arrays in vectors of full width, each from an equation on `Lanes`.
+
+Numba's own loops take half of AVX-512's width, and go through what is left over number by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fastnn._kernels.numba.simd import (
+    INT32,
+    INT64,
+    POINTER,
+    Lanes,
+    broadcast,
+    call,
+    element_size,
+    function,
+    require_pointer,
+    type_name,
+    vector_type,
+)  # fmt: skip
+
+Equation = Callable[..., Lanes | tuple[Lanes, ...]]
+
+
+class _Map:
+    """Emits the function (inputs..., outputs..., constants..., n): outputs[i] = equation(inputs[i]..., constants...).
+
+    An output may be an input.
+    """
+
+    def __init__(
+        self, module: ir.Module, name: str, equation: Equation, scalar: Any, inputs: int, outputs: int, constants: int
+    ) -> None:
+        self.vector, self.scalar, self.equation = vector_type(scalar), scalar, equation
+        name = f"fastnn_map_{name}_{type_name(self.vector)}"
+        arguments = [*[POINTER] * (inputs + outputs), *[scalar] * constants, INT64]
+        self.function, is_new = function(module, name, ir.VoidType(), arguments)
+        *given, n = self.function.args
+        self.inputs, self.outputs, self.constants = (
+            given[:inputs], given[inputs : inputs + outputs], given[inputs + outputs :]
+        )  # fmt: skip
+        if is_new:
+            self._emit(n)
+
+    def _emit(self, n: Any) -> None:
+        entry, loop, body, rest, tail, done = (
+            self.function.append_basic_block(name) for name in ("entry", "loop", "body", "rest", "tail", "done")
+        )
+        self.builder = builder = ir.IRBuilder(entry)
+        lanes = self.vector.count
+        full = builder.and_(n, INT64(-lanes))
+        self.constants = [broadcast(builder, constant, self.vector) for constant in self.constants]
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        i = builder.phi(INT64)
+        builder.cbranch(builder.icmp_signed("<", i, full), body, rest)
+
+        builder.position_at_end(body)
+        align = element_size(self.scalar)
+        values = self._apply([builder.load(self._at(p, i), align=align, typ=self.vector) for p in self.inputs])
+        for p, value in zip(self.outputs, values, strict=True):
+            builder.store(value, self._at(p, i), align=align)
+        i.add_incoming(INT64(0), entry)
+        i.add_incoming(builder.add(i, INT64(lanes)), body)
+        builder.branch(loop)
+
+        builder.position_at_end(rest)
+        builder.cbranch(builder.icmp_signed("<", i, n), tail, done)
+
+        builder.position_at_end(tail)
+        mask = self._first(builder.sub(n, i))
+        values = self._apply([self._load_where(mask, self._at(p, i)) for p in self.inputs])
+        for p, value in zip(self.outputs, values, strict=True):
+            self._store_where(mask, value, self._at(p, i))
+        builder.branch(done)
+
+        builder.position_at_end(done)
+        builder.ret_void()
+
+    def _apply(self, inputs: list[Any]) -> list[Any]:
+        results = self.equation(*(Lanes(self.builder, value) for value in [*inputs, *self.constants]))
+        return [result.value for result in (results if isinstance(results, tuple) else (results,))]
+
+    def _at(self, base: Any, i: Any) -> Any:
+        return self.builder.gep(base, [i], source_etype=self.scalar)
+
+    def _first(self, count: Any) -> Any:
+        """Return the mask of the first ``count`` lanes."""
+        lanes = self.vector.count
+        numbers = ir.VectorType(INT32, lanes)
+        counts = broadcast(self.builder, self.builder.trunc(count, INT32), numbers)
+        return self.builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), counts)
+
+    def _load_where(self, mask: Any, base: Any) -> Any:
+        name = f"llvm.masked.load.{type_name(self.vector)}.p0"
+        align, zero = INT32(element_size(self.scalar)), ir.Constant(self.vector, None)
+        return call(self.builder, self.vector, name, base, align, mask, zero)
+
+    def _store_where(self, mask: Any, value: Any, base: Any) -> None:
+        name = f"llvm.masked.store.{type_name(self.vector)}.p0"
+        call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
+
+
+def map_intrinsic(name: str, equation: Equation) -> Any:
+    """Make the intrinsic (inputs, outputs, constants, n) of a `_Map`: two tuples of pointers and one of numbers."""
+
+    def typing(typingctx, inputs, outputs, constants, n):
+        real = require_pointer(*inputs, *outputs)
+
+        def codegen(context, builder, signature, args):
+            given, taken, numbers = (cgutils.unpack_tuple(builder, pack) for pack in args[:3])
+            numbers = [
+                context.cast(builder, number, kind, real) for number, kind in zip(numbers, constants, strict=True)
+            ]
+            counts = len(given), len(taken), len(numbers)
+            mapped = _Map(builder.module, name, equation, context.get_value_type(real), *counts)
+            builder.call(mapped.function, [*given, *taken, *numbers, args[3]])
+            return context.get_dummy_value()
+
+        return types.void(inputs, outputs, constants, types.int64), codegen
+
+    return intrinsic(typing)
