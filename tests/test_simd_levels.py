@@ -9,10 +9,11 @@ import importlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import COMPILED, need
+from conftest import COMPILED, absence, need
 
 import fastnn
 
@@ -62,14 +63,27 @@ def test_both_backends_take_the_same_level():
     assert levels("numba")[0] == levels("cython")[0]
 
 
+@pytest.fixture(scope="module")
+def parity_of(request):
+    """Return the result of the parity tests of a backend and a level: two at a time run, as most of it is compiling."""
+    chosen = [item.callspec.params for item in request.session.items if getattr(item, "originalname", None) == "test_parity"]
+    options = ("-q", "-x", "-p", "no:cacheprovider", "--rootdir", TESTS.parent)
+    with ThreadPoolExecutor(2) as pool:
+        results = {
+            (backend, level): pool.submit(python, "-m", "pytest", *options, "-k", backend, *PARITY, level=level)
+            for backend, level in ((params["backend"], params["level"]) for params in chosen)
+            if not absence(backend) and level in levels(backend)
+        }
+        yield lambda backend, level: results[backend, level].result()
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("backend", COMPILED)
-def test_parity(backend, level):
+def test_parity(backend, level, parity_of):
     need(backend)
     if level not in levels(backend):
         pytest.skip(f"this CPU has no {level}")
-    options = ("-q", "-x", "-p", "no:cacheprovider", "-k", backend, "--rootdir", TESTS.parent)
-    result = python("-m", "pytest", *options, *PARITY, level=level)
+    result = parity_of(backend, level)
     assert result.returncode == 0, result.stdout + result.stderr
     summary = result.stdout.splitlines()[-1]
     assert "passed" in summary

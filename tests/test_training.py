@@ -123,7 +123,7 @@ def test_a_long_epoch_is_the_same_in_several_kernel_calls(backend, classes, monk
 @pytest.mark.parametrize("batch_size", [1, 64])
 def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size, monkeypatch):
     """No piece is longer than it may be: at 1e7 samples the whole order would take 80 MB."""
-    X = np.random.default_rng(0).normal(size=(20_001, 3)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(17_001, 3)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
     lengths, results = [], []
     run = fastnn.training._run
@@ -131,13 +131,13 @@ def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size
     for most in (10**6, 5000):
         monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", most)
         net = fastnn.Network([3, 4, 2], rng=2)
-        history = net.fit(X, y, batch_size=batch_size, epochs=2, optimizer="sgd", l2=0.1, batch_loss=True)
+        history = net.fit(X, y, batch_size=batch_size, epochs=1, optimizer="sgd", l2=0.1, batch_loss=True)
         results.append((net.parameters, history.loss, history.batch_loss))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert lengths[:2] == [20_001, 20_001]
-    assert max(lengths[2:]) <= 5000
-    assert sum(lengths[2:]) == 2 * 20_001
+    assert lengths[0] == 17_001
+    assert max(lengths[1:]) <= 5000
+    assert sum(lengths[1:]) == 17_001
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -150,14 +150,14 @@ def test_an_epoch_of_single_samples_keeps_few_of_their_losses(backend, shuffle, 
         alive.append(sum(piece() is not None for piece in pieces))
         losses = run(*call)
         pieces.append(weakref.ref(losses))
-        assert len(losses) <= 2048
+        assert len(losses) <= 1024
         return losses
 
     monkeypatch.setattr(fastnn.training, "_run", remember)
-    monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", 2048)
-    X = np.random.default_rng(0).normal(size=(20_001, 3)).astype(np.float32)
+    monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", 1024)
+    X = np.random.default_rng(0).normal(size=(5_001, 3)).astype(np.float32)
     fastnn.Network([3, 4, 2], rng=2).fit(X, (X[:, 0] > 0).astype(int), batch_size=1, epochs=1, shuffle=shuffle)
-    assert len(pieces) == 10
+    assert len(pieces) == 5
     assert max(alive) == 1
 
 

@@ -5,6 +5,7 @@ And the inner products of the rows of one matrix, which a block of samples needs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -111,28 +112,37 @@ class _Dots:
         builder.ret_void()
 
 
-@intrinsic
-def some_dots(typingctx, rows, n, M, m_row, v, out):
-    """Compute the dot products of 8, 4, 2 or 1 rows."""
-    real = require_pointer(M, v, out)
+def _by_rows(emit: Callable[..., Any]) -> Any:
+    """Make the intrinsic that emits its work for 8, 4, 2 or 1 rows, whichever it is asked for."""
 
-    def codegen(context, builder, signature, args):
-        scalar = context.get_value_type(real)
-        rows, n, M, m_row, v, out = args
-        after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
-        switch = builder.switch(rows, other)
-        for count in ROWS:
-            case = builder.append_basic_block(f"dots_{count}")
-            switch.add_case(INT64(count), case)
-            builder.position_at_end(case)
-            builder.call(_Dots(builder.module, scalar, count, 1).function, [n, M, m_row, v, INT64(0), out, INT64(0)])
-            builder.branch(after)
-        builder.position_at_end(other)
-        builder.unreachable()
-        builder.position_at_end(after)
-        return context.get_dummy_value()
+    @intrinsic
+    def some_rows(typingctx, rows, n, M, m_row, v, out):
+        real = require_pointer(M, v, out)
 
-    return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
+        def codegen(context, builder, signature, args):
+            rows, *others = args
+            after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
+            switch = builder.switch(rows, other)
+            for count in ROWS:
+                case = builder.append_basic_block(f"rows_{count}")
+                switch.add_case(INT64(count), case)
+                builder.position_at_end(case)
+                emit(builder, context.get_value_type(real), count, *others)
+                builder.branch(after)
+            builder.position_at_end(other)
+            builder.unreachable()
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
+
+    return some_rows
+
+
+@_by_rows
+def some_dots(builder, scalar, rows, n, M, m_row, v, out):
+    """Compute the dot products of some rows."""
+    builder.call(_Dots(builder.module, scalar, rows, 1).function, [n, M, m_row, v, INT64(0), out, INT64(0)])
 
 
 @kernel
@@ -201,34 +211,16 @@ class _AddedRows:
         builder.ret_void()
 
 
-def _some_rows_added(ask: bool) -> Any:
-    """Make the function that adds 8, 4, 2 or 1 rows, and may ask for as many after them."""
-
-    @intrinsic
-    def add_some_rows(typingctx, rows, n, M, m_row, v, out):
-        real = require_pointer(M, v, out)
-
-        def codegen(context, builder, signature, args):
-            scalar = context.get_value_type(real)
-            after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
-            switch = builder.switch(args[0], other)
-            for count in ROWS:
-                case = builder.append_basic_block(f"add_rows_{count}")
-                switch.add_case(INT64(count), case)
-                builder.position_at_end(case)
-                builder.call(_AddedRows(builder.module, scalar, count, ask).function, args[1:])
-                builder.branch(after)
-            builder.position_at_end(other)
-            builder.unreachable()
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
-
-    return add_some_rows
+@_by_rows
+def add_some_rows(builder, scalar, rows, *arguments):
+    """Add some rows."""
+    builder.call(_AddedRows(builder.module, scalar, rows, ask=False).function, arguments)
 
 
-add_some_rows, add_some_rows_and_ask = _some_rows_added(False), _some_rows_added(True)
+@_by_rows
+def add_some_rows_and_ask(builder, scalar, rows, *arguments):
+    """Add some rows, and ask for as many after them."""
+    builder.call(_AddedRows(builder.module, scalar, rows, ask=True).function, arguments)
 
 
 @kernel
