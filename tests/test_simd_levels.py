@@ -66,12 +66,12 @@ def test_both_backends_take_the_same_level():
 @pytest.fixture(scope="module")
 def parity_of(request):
     """Return the result of the parity tests of a backend and a level: two at a time run, as most of it is compiling."""
-    chosen = [item.callspec.params for item in request.session.items if getattr(item, "originalname", None) == "test_parity"]
+    items = [item for item in request.session.items if getattr(item, "originalname", None) == "test_parity"]
     options = ("-q", "-x", "-p", "no:cacheprovider", "--rootdir", TESTS.parent)
     with ThreadPoolExecutor(2) as pool:
         results = {
             (backend, level): pool.submit(python, "-m", "pytest", *options, "-k", backend, *PARITY, level=level)
-            for backend, level in ((params["backend"], params["level"]) for params in chosen)
+            for backend, level in ((item.callspec.params["backend"], item.callspec.params["level"]) for item in items)
             if not absence(backend) and level in levels(backend)
         }
         yield lambda backend, level: results[backend, level].result()
