@@ -98,8 +98,8 @@ OPERATIONS_PER_STEP, OPERATIONS_PER_CALL = 4e5, 2e8
 # time. A second thread copies so many together, ahead of the first.
 WINDOW_SAMPLES = 1024
 # Per-sample descent: samples of a block, and how many weights make the first layer's update worth deferring to the
-# block's end: products of whole blocks take its place. A block is a multiple of the four rows of `gram_rows`
-# and of the eight samples that are prepared at a time.
+# block's end: products of whole blocks take its place. A block is a multiple of the four rows of `gram_rows`,
+# of the eight samples that are prepared at a time, and of a vector's lanes, up to 16.
 BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # And how many a deeper one's, which is then divided between two threads that meet in each sample, if it has two cache
 # lines of units (the second one of inputs, later ones of outputs); each half of that is worth another thread. Fewer
