@@ -53,7 +53,8 @@ _FLOAT64 = _Real(
 )  # fmt: skip
 
 
-def _real(x: Lanes) -> _Real:
+def format_of(x: Lanes) -> _Real:
+    """Return what the equations need to know of the lanes' type."""
     return _FLOAT32 if x.bits == 32 else _FLOAT64
 
 
@@ -66,7 +67,7 @@ def _polynomial(x: Lanes, coefficients: tuple[float, ...]) -> Lanes:
 
 def _reduce(x: Lanes) -> tuple[Lanes, Lanes]:
     """Return the whole number n and exp(r) - 1, where x = n ln(2) + r."""
-    real = _real(x)
+    real = format_of(x)
     magic = _magic(x)
     n = x.fma(1 / math.log(2), magic) - magic
     r = n.fma(-real.ln2[1], n.fma(-real.ln2[0], x))
@@ -75,12 +76,12 @@ def _reduce(x: Lanes) -> tuple[Lanes, Lanes]:
 
 def _magic(x: Lanes) -> float:
     """Return 1.5 * 2^mantissa: adding it rounds to a whole number and leaves it in the low bits."""
-    return 1.5 * 2.0 ** _real(x).mantissa
+    return 1.5 * 2.0 ** format_of(x).mantissa
 
 
 def _power_of_two(n: Lanes) -> Lanes:
     """Return 2^n of integers within the exponents of normal numbers."""
-    real = _real(n)
+    real = format_of(n)
     return ((n + real.bias) << real.mantissa).as_float()
 
 
@@ -96,7 +97,7 @@ def _scale(x: Lanes, n: Lanes) -> Lanes:
 
 def exp(x: Lanes) -> Lanes:
     """Return e^x."""
-    n, exp_r_minus_1 = _reduce(x.clip(*_real(x).exp_range))
+    n, exp_r_minus_1 = _reduce(x.clip(*format_of(x).exp_range))
     return _scale(exp_r_minus_1 + 1.0, n)
 
 
@@ -105,12 +106,12 @@ def _log_1_plus(f: Lanes) -> Lanes:
     s = f / (f + 2.0)
     square = s * s
     half_square = f * f * 0.5
-    return s * (square.fma(_polynomial(square, _real(f).log), half_square)) - half_square
+    return s * (square.fma(_polynomial(square, format_of(f).log), half_square)) - half_square
 
 
 def log(x: Lanes) -> Lanes:
     """Return the natural logarithm."""
-    real = _real(x)
+    real = format_of(x)
     tiny = x.compare("<", real.smallest_normal)
     normal = (x * 2.0 ** (real.mantissa + 1)).where(tiny, x)
     # x = 2^n (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2): the exponent's bits count from sqrt(1/2).
@@ -136,7 +137,7 @@ def _with_sign_of(magnitude: Lanes, x: Lanes) -> Lanes:
 
 def sigmoid(x: Lanes) -> Lanes:
     """Return 1 / (1 + e^-x) = e^x / (1 + e^x): small values keep their digits, large ones round to 1."""
-    n, exp_r_minus_1 = _reduce(x.clip(_real(x).exp_range[0], SIGMOID_RANGE))
+    n, exp_r_minus_1 = _reduce(x.clip(format_of(x).exp_range[0], SIGMOID_RANGE))
     t = _scale(exp_r_minus_1 + 1.0, n)
     return t / (t + 1.0)
 
@@ -144,7 +145,7 @@ def sigmoid(x: Lanes) -> Lanes:
 def tanh(x: Lanes) -> Lanes:
     """Return tanh(x) = q / (q + 2) with q = e^(2 |x|) - 1, which is accurate near 0, and the sign of x."""
     size = _minus_abs(x) * -2.0
-    n, exp_r_minus_1 = _reduce(size.clip(0.0, 2 * _real(x).tanh_range))
+    n, exp_r_minus_1 = _reduce(size.clip(0.0, 2 * format_of(x).tanh_range))
     scale = _scale(x.constant(1.0), n)
     q = scale.fma(exp_r_minus_1, scale - 1.0)
     return _with_sign_of(q / (q + 2.0), x)

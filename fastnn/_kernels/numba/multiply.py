@@ -266,9 +266,9 @@ def pack(rows, vectors, B, b_depth, packed):
 def is_worth_packing(B, rows, depth, b_depth, mode):
     """Return whether the panels of B are packed before the tiles of rows read them.
 
-    Rows that are far apart share few places in the caches (1024 x 1024, 192 rows, AVX2: 65 GFLOP/s became 99, in C).
-    There must be enough tiles to pay for it. The depth is taken in blocks, and the sums so far pass through C, which
-    keeps each chain as it was; C += A B cannot, but has the most rows.
+    Rows that are far apart share few places in the caches (512 deep, 1024 wide, 192 rows, AVX2: 65 GFLOP/s became 101,
+    in C). There must be enough tiles to pay for it. The depth is taken in blocks, and the sums so far pass through C,
+    which keeps each chain as it was; C += A B cannot: it is packed whole.
     """
     tiles, apart = rows // MAX_ROWS[-1], b_depth // (MAX_VECTORS * lanes(B))
     if mode == ADD:

@@ -9,6 +9,7 @@ import math
 
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.elementwise import format_of
 from fastnn._kernels.numba.maps import map_intrinsic
 from fastnn._kernels.numba.memory import (
     BIAS,
@@ -31,7 +32,6 @@ from fastnn._kernels.numba.memory import (
 from fastnn._kernels.numba.simd import Lanes, advance, lanes
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
-SMALLEST_NORMAL = {32: 2.0**-126, 64: 2.0**-1022}
 
 
 @kernel
@@ -65,7 +65,7 @@ def root(v: Lanes) -> Lanes:
 
     AVX-512's divider takes 22 cycles for a root and a quotient, Newton's method from 14 bits half of that.
     """
-    smallest = SMALLEST_NORMAL[v.bits]
+    smallest = format_of(v).smallest_normal
     safe = v.where(v.compare(">", smallest), smallest)
     estimate = safe.approximate("rsqrt14")
     if estimate is None:
