@@ -216,7 +216,8 @@ def test_multiply(level, mode, by_columns, dtype):
     panel = 4 if level in ("avx512", "neon") else 2
     deepest = 64 * 1024 // (panel * lanes * np.dtype(dtype).itemsize)  # of a panel that is packed at once
     packed = [(200, 16 * panel, 30), (49, 16 * panel + 1, deepest + 9)]
-    for rows, vectors, depth in [*shapes, (100, 8, 67), (13, 4, 600), *packed]:
+    tall = (8 * 48 + 5, 9, 30)  # of columns: in blocks of rows
+    for rows, vectors, depth in [*shapes, (100, 8, 67), (13, 4, 600), *packed, tall]:
         cols = vectors * lanes
         _, A = guarded(depth, rows) if by_columns else guarded(rows, depth)
         (_, B), (c, C), (_, bias) = guarded(depth, cols), guarded(rows, cols), guarded(1, cols)

@@ -41,7 +41,16 @@ from fastnn._kernels.numba.elementwise import (
     tanh_,
     times_derivative,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN, BIAS, BIAS_FROM_MEMORY, MAX_DEPTH, MAX_VECTORS, multiply
+from fastnn._kernels.numba.multiply import (
+    ADD,
+    ASSIGN,
+    BIAS,
+    BIAS_FROM_MEMORY,
+    BLOCK_ROWS,
+    MAX_DEPTH,
+    MAX_VECTORS,
+    multiply,
+)
 from fastnn._kernels.numba.simd import (
     add,
     advance,
@@ -255,7 +264,8 @@ def test_cross_entropy_from_logits(dtype):
 SHAPES = [
     *[(rows, simd.LEVEL.lanes(32), 3) for rows in range(14)],
     *[(7, vectors * simd.LEVEL.lanes(32), 5) for vectors in range(10)],
-    (5, 32, 0), (5, 32, 1), (33, 96, 17), (100, 128, 67), (13, 64, 200),
+    (5, 32, 0), (5, 32, 1), (33, 96, 17), (100, 128, 67), (13, 64, 200), (13, 64, 600),
+    (8 * BLOCK_ROWS + 5, 9 * simd.LEVEL.lanes(32), 30),
     *[(rows, 16 * MAX_VECTORS * simd.LEVEL.lanes(32), depth) for rows, depth in ((200, 30), (49, MAX_DEPTH + 9))],
 ]  # fmt: skip
 
