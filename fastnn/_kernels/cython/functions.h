@@ -3,7 +3,9 @@
    exp: x = n log 2 + r with |r| <= log(2) / 2, e^x = 2^n e^r. The coefficients interpolate (e^r - 1 - r) / r^2 at
    Chebyshev points. log: x = 2^k (1 + f) with 1 + f within [sqrt(1/2), sqrt(2)), and the series of fdlibm in
    s = f / (2 + f) (FreeBSD's e_log.c and e_logf.c: their coefficients). The errors are held by the tests. */
+#define power_of_two NAME(power_of_two)
 #define scale_vec NAME(scale_vec)
+#define scale_small NAME(scale_small)
 #define polynomial NAME(polynomial)
 #define expm1_reduced NAME(expm1_reduced)
 #define exp_vec NAME(exp_vec)
@@ -78,35 +80,49 @@ INLINE vec polynomial(vec x, const REAL *coefficients, const int count)
     return sum;
 }
 
-/* x 2^n for whole n, in two factors: 2^n alone may overflow or be denormal where the product is neither. */
-INLINE vec scale_vec(vec x, vec n)
+/* 2^n from n + SHIFTER, whose low bits hold n; the shift drops the others. n is an exponent of normal numbers. */
+INLINE vec power_of_two(vec shifted, const int offset)
 {
+    return as_real((as_bits(shifted) + (EXPONENT_BIAS + offset)) << MANTISSA_BITS);
+}
+
+/* x 2^n from n + SHIFTER, in two factors: 2^n alone may overflow or be denormal where the product is neither. */
+INLINE vec scale_vec(vec x, vec shifted)
+{
+    vec n = shifted - CONSTANT(SHIFTER);
 #if VECTOR_BYTES == 64
     return INTRINSIC(scalef)(x, n);
 #else
-    vec shifter = CONSTANT(SHIFTER);
-    vec half = (n * CONSTANT(0.5) + shifter) - shifter;
-    vec factor1 = as_real((as_bits(half + shifter) + EXPONENT_BIAS) << MANTISSA_BITS);
-    vec factor2 = as_real((as_bits(n - half + shifter) + EXPONENT_BIAS) << MANTISSA_BITS);
-    return x * factor1 * factor2;
+    vec half = fused(n, CONSTANT(0.5), CONSTANT(SHIFTER));
+    return x * power_of_two(half, 0) * power_of_two(shifted - (half - CONSTANT(SHIFTER)), 0);
 #endif
 }
 
-/* e^r - 1 of the reduced argument r = x - n log 2. */
-INLINE vec expm1_reduced(vec x, vec *n)
+/* The same for n < 64, where 2^(n + 64) is normal. */
+INLINE vec scale_small(vec x, vec shifted)
 {
-    vec shifter = CONSTANT(SHIFTER);
-    *n = fused(x, CONSTANT(1.44269504088896340736), shifter) - shifter;
-    vec r = fused(*n, CONSTANT(-LN2_LOW), fused(*n, CONSTANT(-LN2_HIGH), x));
+#if VECTOR_BYTES == 64
+    return scale_vec(x, shifted);
+#else
+    return x * power_of_two(shifted, 64) * CONSTANT(5.421010862427522e-20);
+#endif
+}
+
+/* e^r - 1 of the reduced argument r = x - n log 2; and n + SHIFTER. */
+INLINE vec expm1_reduced(vec x, vec *shifted)
+{
+    *shifted = fused(x, CONSTANT(1.44269504088896340736), CONSTANT(SHIFTER));
+    vec n = *shifted - CONSTANT(SHIFTER);
+    vec r = fused(n, CONSTANT(-LN2_LOW), fused(n, CONSTANT(-LN2_HIGH), x));
     vec q = polynomial(r, exp_coefficients, sizeof exp_coefficients / sizeof(REAL));
     return fused(r * r, q, r);
 }
 
 INLINE vec exp_vec(vec x)
 {
-    vec n, bounded = minimum(CONSTANT(EXP_MAX), maximum(CONSTANT(EXP_MIN), x));
-    vec p = expm1_reduced(bounded, &n);
-    return scale_vec(p + CONSTANT(1), n);
+    vec shifted, bounded = minimum(CONSTANT(EXP_MAX), maximum(CONSTANT(EXP_MIN), x));
+    vec p = expm1_reduced(bounded, &shifted);
+    return scale_vec(p + CONSTANT(1), shifted);
 }
 
 /* k log 2 + log(1 + f). */
@@ -144,16 +160,16 @@ INLINE vec log1p_unit(vec t)
 /* 1 / (1 + e^-x) = e^x / (1 + e^x): small values keep their digits, and beyond SIGMOID_MAX the result rounds to 1. */
 INLINE vec sigmoid_vec(vec x)
 {
-    vec n, one = CONSTANT(1), bounded = minimum(CONSTANT(SIGMOID_MAX), maximum(CONSTANT(EXP_MIN), x));
-    vec p = expm1_reduced(bounded, &n), t = scale_vec(p + one, n);
+    vec shifted, one = CONSTANT(1), bounded = minimum(CONSTANT(SIGMOID_MAX), maximum(CONSTANT(EXP_MIN), x));
+    vec p = expm1_reduced(bounded, &shifted), t = scale_small(p + one, shifted);
     return t / (one + t);
 }
 
 /* (e^2x - 1) / (e^2x + 1) of |x| with the sign of x. e^2x - 1 = 2^n (e^r - 1) + (2^n - 1) keeps small values exact. */
 INLINE vec tanh_vec(vec x)
 {
-    vec n, one = CONSTANT(1), a = minimum(CONSTANT(TANH_MAX), as_real(as_bits(x) & ~(INTEGER)SIGN_BIT));
-    vec p = expm1_reduced(a + a, &n), power = scale_vec(one, n);
+    vec shifted, one = CONSTANT(1), a = minimum(CONSTANT(TANH_MAX), as_real(as_bits(x) & ~(INTEGER)SIGN_BIT));
+    vec p = expm1_reduced(a + a, &shifted), power = power_of_two(shifted, 0);
     vec e = fused(power, p, power - one);
     return as_real(as_bits(e / (e + CONSTANT(2))) | (as_bits(x) & SIGN_BIT));
 }

@@ -66,12 +66,12 @@ def _polynomial(x: Lanes, coefficients: tuple[float, ...]) -> Lanes:
 
 
 def _reduce(x: Lanes) -> tuple[Lanes, Lanes]:
-    """Return the whole number n and exp(r) - 1, where x = n ln(2) + r."""
+    """Return n + magic of the whole number n, and exp(r) - 1, where x = n ln(2) + r."""
     real = format_of(x)
-    magic = _magic(x)
-    n = x.fma(1 / math.log(2), magic) - magic
+    shifted = x.fma(1 / math.log(2), _magic(x))
+    n = shifted - _magic(x)
     r = n.fma(-real.ln2[1], n.fma(-real.ln2[0], x))
-    return n, (r * r).fma(_polynomial(r, real.exp), r)
+    return shifted, (r * r).fma(_polynomial(r, real.exp), r)
 
 
 def _magic(x: Lanes) -> float:
@@ -79,26 +79,32 @@ def _magic(x: Lanes) -> float:
     return 1.5 * 2.0 ** format_of(x).mantissa
 
 
-def _power_of_two(n: Lanes) -> Lanes:
-    """Return 2^n of integers within the exponents of normal numbers."""
+def _power_of_two(n: Lanes, offset: int = 0) -> Lanes:
+    """Return 2^(n + offset), an exponent of normal numbers, of integers n; their high bits do not count."""
     real = format_of(n)
-    return ((n + real.bias) << real.mantissa).as_float()
+    return ((n + (real.bias + offset)) << real.mantissa).as_float()
 
 
-def _scale(x: Lanes, n: Lanes) -> Lanes:
-    """Return x 2^n of whole numbers n."""
-    result = x.times_power_of_two(n)
+def _scale(x: Lanes, shifted: Lanes) -> Lanes:
+    """Return x 2^n of n + magic."""
+    result = x.times_power_of_two(shifted - _magic(x))
     if result is not None:
         return result
-    whole = (n + _magic(n)).as_int() - n.constant(_magic(n)).as_int()
+    whole = shifted.as_int() - x.constant(_magic(x)).as_int()
     half = whole >> 1  # 2^n itself may be out of range where the result is a denormal or just finite
     return x * _power_of_two(half) * _power_of_two(whole - half)
 
 
+def _scale_small(x: Lanes, shifted: Lanes) -> Lanes:
+    """Return x 2^n of n + magic for n < 64, where 2^(n + 64) is normal."""
+    result = x.times_power_of_two(shifted - _magic(x))
+    return x * _power_of_two(shifted.as_int(), 64) * 2.0**-64 if result is None else result
+
+
 def exp(x: Lanes) -> Lanes:
     """Return e^x."""
-    n, exp_r_minus_1 = _reduce(x.clip(*format_of(x).exp_range))
-    return _scale(exp_r_minus_1 + 1.0, n)
+    shifted, exp_r_minus_1 = _reduce(x.clip(*format_of(x).exp_range))
+    return _scale(exp_r_minus_1 + 1.0, shifted)
 
 
 def _log_1_plus(f: Lanes) -> Lanes:
@@ -137,16 +143,16 @@ def _with_sign_of(magnitude: Lanes, x: Lanes) -> Lanes:
 
 def sigmoid(x: Lanes) -> Lanes:
     """Return 1 / (1 + e^-x) = e^x / (1 + e^x): small values keep their digits, large ones round to 1."""
-    n, exp_r_minus_1 = _reduce(x.clip(format_of(x).exp_range[0], SIGMOID_RANGE))
-    t = _scale(exp_r_minus_1 + 1.0, n)
+    shifted, exp_r_minus_1 = _reduce(x.clip(format_of(x).exp_range[0], SIGMOID_RANGE))
+    t = _scale_small(exp_r_minus_1 + 1.0, shifted)
     return t / (t + 1.0)
 
 
 def tanh(x: Lanes) -> Lanes:
     """Return tanh(x) = q / (q + 2) with q = e^(2 |x|) - 1, which is accurate near 0, and the sign of x."""
     size = _minus_abs(x) * -2.0
-    n, exp_r_minus_1 = _reduce(size.clip(0.0, 2 * format_of(x).tanh_range))
-    scale = _scale(x.constant(1.0), n)
+    shifted, exp_r_minus_1 = _reduce(size.clip(0.0, 2 * format_of(x).tanh_range))
+    scale = _power_of_two(shifted.as_int())
     q = scale.fma(exp_r_minus_1, scale - 1.0)
     return _with_sign_of(q / (q + 2.0), x)
 
