@@ -49,8 +49,8 @@
 
 /* How a tile reaches A. With any strides a step of a tile of 6 x 2 is 27 instructions for 12 multiply-adds. Where each row
    of A lies together, and a_depth is 1, or each column, and a_row is 1, two steps go together by addresses of their own,
-   and 22 are left. A core whose other hardware thread is busy has about three a cycle: there AVX2 is 1.1 to 1.25 times
-   faster for it, else up to 1.1 times. Tiles of AVX-512 have enough multiply-adds as they are. */
+   and 22 are left. A core shared with other guests may issue no more than some three a cycle: in such minutes AVX2 is 1.1
+   to 1.25 times faster for it, else up to 1.1 times. Tiles of AVX-512 have enough multiply-adds as they are. */
 #undef PAIRED
 #define PAIRED(R, N) (TILE_VECTORS == 2 && (N) == 2 && (R) > 3)
 
@@ -154,9 +154,9 @@ INLINE void strip(const int way, const int N, ptrdiff_t rows, ptrdiff_t depth, c
 #undef STRIP
 #define STRIP(N) \
     case N: \
-        if (PAIRED(6, N) && a_depth == 1) \
+        if (PAIRED(TILE_ROWS, N) && a_depth == 1) \
             strip(ROWS, N, rows, depth, A, a_row, 1, B, b_depth, C, c_row, mode, bias, ahead); \
-        else if (PAIRED(6, N) && a_row == 1) \
+        else if (PAIRED(TILE_ROWS, N) && a_row == 1) \
             strip(COLUMNS, N, rows, depth, A, 1, a_depth, B, b_depth, C, c_row, mode, bias, ahead); \
         else \
             strip(ANY, N, rows, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, ahead); \

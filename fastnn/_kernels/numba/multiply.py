@@ -70,9 +70,9 @@ _ROWS_A_POINTER = 3  # pointer + 0, 1 and 2 strides: addresses that need no arit
 def is_paired(rows: int, vectors: int) -> bool:
     """Return whether a tile takes two steps at a time, with addresses for rows of A that lie together, or columns.
 
-    With any strides a step of 6 x 2 is 27 instructions for 12 fmas; so it is 22 or 23. A core whose other hardware
-    thread is busy has about three a cycle: there AVX2 is 1.1 to 1.25 times faster for it (in C), else up to 1.1 times.
-    Tiles of AVX-512 have enough fmas as they are.
+    With any strides a step of 6 x 2 is 27 instructions for 12 fmas; so it is 24 (22 in C). A core shared with others
+    may issue no more than some three a cycle: in such minutes AVX2 is 1.1 to 1.25 times faster for it in C, else up to
+    1.1. Tiles of AVX-512 have enough fmas as they are.
     """
     return MAX_VECTORS == vectors == 2 and rows > 3
 
