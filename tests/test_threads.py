@@ -35,7 +35,7 @@ def shared_work(monkeypatch, jobs):
     monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
     monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", 600)
-    monkeypatch.setattr(job, "WALK_WEIGHTS", 1000)
+    monkeypatch.setattr(job, "WALK_WEIGHTS", 700)  # 200 x 4 units, of few lanes: 800
     return jobs
 
 
