@@ -61,9 +61,9 @@ typedef struct fastnn_walk {
 
    lanes: real numbers in a vector; every column count that multiply sees is a multiple of it.
    tile_rows, tile_vectors: the largest register tile of multiply.
-   multiply: C[i, j] = init + sum_k A[i * a_row + k * a_depth] * B[k * b_depth + j], i < rows, j < cols. Each element is
-       one chain of (fused) multiply-adds over k in order, whatever tile computes it; where a_row is 0, which stands for
-       one row that is a sum over samples, it may be several.
+   multiply: C[i, j] = init + sum_k A[i * a_row + k * a_depth] * B[k * b_depth + j], i < rows, j < cols. Of several rows
+       a_row or a_depth is 1. Each element is one chain of (fused) multiply-adds over k in order, whatever tile computes
+       it; where a_row is 0, which stands for one row that is a sum over samples, it may be several.
    dots: out[r] = sum_j M[r * m_row + j] * v[j], r < rows, j < n, a multiple of the lanes.
    gram_rows: G[t * g_row + u] = sum_j X[t * x_row + j] * X[u * x_row + j], j < n, a multiple of the lanes, for the four
        rows t from first on, a multiple of four, and all u up to the last of them.

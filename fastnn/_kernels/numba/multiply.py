@@ -367,9 +367,9 @@ def is_tall(B, rows, cols, depth, a_row):
 def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias):
     """Compute C[i, j] = init + sum_k A[i a_row + k a_depth] B[k b_depth + j] for i < rows, j < cols.
 
-    ``cols`` is a multiple of the vector's lanes; strides count elements. ``mode``: ASSIGN starts from zero, ADD adds
-    the finished sum to C, BIAS and BIAS_FROM_MEMORY start from bias[j]. Remainders are spread, so that no tile is much
-    smaller than others.
+    ``cols`` is a multiple of the vector's lanes; strides count elements, and of several rows a_row or a_depth is 1.
+    ``mode``: ASSIGN starts from zero, ADD adds the finished sum to C, BIAS and BIAS_FROM_MEMORY start from bias[j].
+    Remainders are spread, so that no tile is much smaller than others.
     """
     vectors = cols // lanes(C)
     from_memory = mode == BIAS_FROM_MEMORY
