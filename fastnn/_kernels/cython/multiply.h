@@ -154,12 +154,12 @@ INLINE void strip(const int way, const int N, ptrdiff_t rows, ptrdiff_t depth, c
 #undef STRIP
 #define STRIP(N) \
     case N: \
-        if (PAIRED(TILE_ROWS, N) && a_depth == 1) \
-            strip(ROWS, N, rows, depth, A, a_row, 1, B, b_depth, C, c_row, mode, bias, ahead); \
-        else if (PAIRED(TILE_ROWS, N) && a_row == 1) \
-            strip(COLUMNS, N, rows, depth, A, 1, a_depth, B, b_depth, C, c_row, mode, bias, ahead); \
-        else \
+        if (!PAIRED(TILE_ROWS, N)) \
             strip(ANY, N, rows, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, ahead); \
+        else if (a_depth == 1) \
+            strip(ROWS, N, rows, depth, A, a_row, 1, B, b_depth, C, c_row, mode, bias, ahead); \
+        else \
+            strip(COLUMNS, N, rows, depth, A, 1, a_depth, B, b_depth, C, c_row, mode, bias, ahead); \
         break
 static NOINLINE void panel(ptrdiff_t vectors, ptrdiff_t rows, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
                            ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
