@@ -35,8 +35,8 @@ from fastnn._kernels.numba.compiler import Piece
 from fastnn._kernels.numba.simd import host_features, simd_level
 
 # error_model: a division by zero gives inf or nan, without a test. contract, nsz: no flag that assumes finite numbers
-# or reorders sums.
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+# or reorders sums. no_rewrites: kernels have no array expressions to fuse, and looking for them takes time.
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "no_rewrites": True}
 _UNUSED_SECONDS = 30 * 24 * 3600
 _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 

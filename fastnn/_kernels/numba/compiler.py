@@ -2,8 +2,8 @@
 
 On the way to a function, Numba optimises each of the functions that it calls, with all that those call in turn, and
 makes machine code of it that Python could call: what lies eight calls deep is optimised nine times. A `Piece` stops at
-LLVM's code. Whatever is called from outside links its pieces in, and the whole is optimised once: half the time, and
-code of the same speed.
+LLVM's code. Whatever is called from outside links its pieces in, each once, and the whole is optimised once: half the
+time, and code of the same speed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ class Piece(CPUDispatcher):
 
 
 class _Library(JITCodeLibrary):
-    """The LLVM code of a function and of all that it calls, to be linked into a whole."""
+    """The LLVM code of one function, and the libraries of all that it calls, to be linked into a whole."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout  # and no more: the whole is optimised
 
     def finalize(self):
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
+
+    def with_callees(self):
+        """Return the libraries that whoever calls the function needs."""
+        return list(dict.fromkeys([self, *self._linking_libraries]))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -54,7 +59,7 @@ class _LowerPiece(NativeLowering):
         super().run_pass(state)
         # Numba finds the code of a call by the callee's entry point, whatever object that is.
         state.cr = state.cr._replace(cfunc=library)
-        state.targetctx.insert_user_function(library, state.cr.fndesc, [library])
+        state.targetctx.insert_user_function(library, state.cr.fndesc, library.with_callees())
         return True
 
 

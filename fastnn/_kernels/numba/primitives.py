@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from contextlib import contextmanager
 from functools import lru_cache
 
 from numba.core import types
@@ -39,7 +41,20 @@ class _Function(CFunc):
 
     def _compile_uncached(self):
         _announce(next(argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer)))
-        return super()._compile_uncached()
+        with _no_collector():
+            return super()._compile_uncached()
+
+
+@contextmanager
+def _no_collector():
+    """Keep Python's collector away: what the compiler makes, it keeps, and looking through it takes a tenth longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @lru_cache
