@@ -41,16 +41,7 @@ from fastnn._kernels.numba.elementwise import (
     tanh_,
     times_derivative,
 )
-from fastnn._kernels.numba.multiply import (
-    ADD,
-    ASSIGN,
-    BIAS,
-    BIAS_FROM_MEMORY,
-    BLOCK_ROWS,
-    MAX_DEPTH,
-    MAX_VECTORS,
-    multiply,
-)
+from fastnn._kernels.numba.multiply import BIAS, BIAS_FROM_MEMORY, BLOCK_ROWS, MAX_DEPTH, multiply
 from fastnn._kernels.numba.simd import (
     add,
     advance,
@@ -63,6 +54,7 @@ from fastnn._kernels.numba.simd import (
     store,
     total,
 )
+from fastnn._kernels.numba.tile import ADD, ASSIGN, MAX_VECTORS
 from fastnn._kernels.numba.transpose import transpose
 
 DTYPES = ("float32", "float64")

@@ -2,7 +2,7 @@
 
 from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from fastnn._kernels.cython.primitives cimport *
 

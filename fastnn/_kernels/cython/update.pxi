@@ -43,7 +43,7 @@ cdef void apply(const Job *job, int64_t offset, int64_t n, const real *sums, bin
 
 cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
     """Bring the padded and the transposed copies of rows begin .. end of a layer's weights up to date."""
-    cdef int64_t i, j, n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT)
+    cdef int64_t i, n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT)
     cdef int64_t width_in = field(job, layer, WIDTH_IN), width_out = field(job, layer, WIDTH_OUT)
     cdef real *theta = reals(like, job.parameters)
     cdef real *W = theta + field(job, layer, WEIGHTS)
@@ -53,11 +53,9 @@ cdef void refresh(const Job *job, const real *like, int64_t layer, int64_t begin
     cdef real *transposed = reals(like, field(job, layer, TRANSPOSED))
     if n_out != width_out:
         for i in range(begin, min(end, n_in)):
-            for j in range(n_out):
-                packed[i * width_out + j] = W[i * n_out + j]
+            memcpy(packed + i * width_out, W + i * n_out, n_out * sizeof(real))
         if end > n_in:
-            for j in range(n_out):
-                bias[j] = b[j]
+            memcpy(bias, b, n_out * sizeof(real))
     if layer > 0 and field(job, layer, TRANSPOSED) != 0:
         transpose(min(end, n_in) - begin, n_out, W + begin * n_out, n_out, transposed + begin, width_in)
 
@@ -75,7 +73,7 @@ cdef real *unflip(const Job *job, real *sums, int64_t layer, int64_t begin, int6
 cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin, int64_t end) noexcept nogil:
     """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
     cdef int64_t n_in = field(job, layer, N_IN), n_out = field(job, layer, N_OUT), width = field(job, layer, WIDTH_OUT)
-    cdef int64_t i, j, bias, last = min(end, n_in), flipped = field(job, layer, FLIPPED)
+    cdef int64_t i, bias, last = min(end, n_in), flipped = field(job, layer, FLIPPED)
     cdef real *G = sums + field(job, layer, SUMS)
     cdef real *rows = G + begin * width
     if end > n_in:  # before the rows above it move
@@ -85,26 +83,26 @@ cdef void finish_block(const Job *job, real *sums, int64_t layer, int64_t begin,
         rows = unflip(job, G, layer, begin, last)
     elif n_out != width:
         for i in range(1, last - begin):
-            for j in range(n_out):
-                rows[i * n_out + j] = rows[i * width + j]
+            memmove(rows + i * n_out, rows + i * width, n_out * sizeof(real))
     apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, rows, True)
     if job.training:
         refresh(job, sums, layer, begin, end)
 
 
 cdef void add_parts(const Job *job, real *sums, int64_t chunks, int64_t start, int64_t n) noexcept nogil:
-    """Add the other chunks' n sums from ``start`` on to the first's: those of a pair, then the pairs in order."""
-    cdef int64_t i, chunk
+    """Add the other chunks' n sums from ``start`` on to the first's: those of a pair, then the pairs in order.
+
+    The last vector may take padding along.
+    """
+    cdef int64_t chunk
     cdef real *total = sums + start
     cdef real *pair
     for chunk in range(0, chunks, 2):
         pair = total + chunk * job.sums_size
         if not job.paired and chunk + 1 < chunks:
-            for i in range(n):
-                pair[i] += pair[job.sums_size + i]
+            add_multiple(n, 1, pair + job.sums_size, pair)
         if chunk > 0:
-            for i in range(n):
-                total[i] += pair[i]
+            add_multiple(n, 1, pair, total)
 
 
 cdef void add_chunks(

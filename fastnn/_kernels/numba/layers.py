@@ -32,9 +32,10 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.multiply import ASSIGN, BIAS_FROM_MEMORY
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
+from fastnn._kernels.numba.multiply import BIAS_FROM_MEMORY
 from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
+from fastnn._kernels.numba.tile import ASSIGN
 
 SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
 SOFTMAX_LOSS, SIGMOID_LOSS = int(Loss.SOFTMAX_CROSS_ENTROPY), int(Loss.SIGMOID_CROSS_ENTROPY)

@@ -36,9 +36,9 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
+from fastnn._kernels.numba.tile import ADD, ASSIGN
 from fastnn._kernels.numba.update import block_at
 
 

@@ -39,9 +39,9 @@ from fastnn._kernels.numba.memory import (
     numbers,
     reals,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
 from fastnn._kernels.numba.simd import add, advance, lanes, load, store
+from fastnn._kernels.numba.tile import ADD, ASSIGN
 from fastnn._kernels.numba.update import block_at, finish_block
 
 SHARED = START  # the thread whose tile all share

@@ -36,7 +36,6 @@ from fastnn._kernels.numba.memory import (
     numbers,
     reals,
 )
-from fastnn._kernels.numba.multiply import ADD, ASSIGN
 from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
@@ -62,6 +61,7 @@ from fastnn._kernels.numba.team import (
     open_phase,
     run_phase,
 )
+from fastnn._kernels.numba.tile import ADD, ASSIGN
 from fastnn._kernels.numba.turn import turn_units
 from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
 from fastnn._kernels.numba.walk import walk

@@ -36,7 +36,6 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.multiply import ADD
 from fastnn._kernels.numba.narrow import is_narrow, walk_narrow
 from fastnn._kernels.numba.sample import (
     add_vectors,
@@ -57,6 +56,7 @@ from fastnn._kernels.numba.team import (
     run_phase,
     run_task,
 )
+from fastnn._kernels.numba.tile import ADD
 from fastnn._kernels.numba.turn import finish_turn, run_turn
 
 # Of the next block, prepared by the other threads meanwhile. All at once, they would be done early and fall asleep
