@@ -153,3 +153,45 @@ def assert_close(actual, expected, dtype, what, slack=1.0):
     scale = max(np.abs(expected).max(), 1e-6)
     error = np.abs(actual - expected).max() / scale
     assert error <= tolerance, f"{what}: error {error:.2g} of the largest element, allowed {tolerance:.2g}"
+
+
+def check_softmax_columns(lanes, dtype, softmax, softmax_deltas):
+    """Hold primitives that take K vectors of columns, and a vector of labels, to softmax in higher precision.
+
+    Among the rows are ties, logits far apart, tiny losses, an infinity and a NaN.
+    """
+    rng, real = np.random.default_rng(0), np.finfo(dtype)
+
+    def check(actual, expected, bound):
+        undefined = np.isnan(expected)
+        assert (np.isnan(actual) == undefined).all()
+        assert (np.abs(actual - expected) <= bound * np.abs(expected) + real.tiny)[~undefined].all()
+
+    for K in (2, 3, 10, 37):
+        Z = rng.normal(scale=rng.choice((0.1, 3.0, 40.0), size=(64, 1)), size=(64, K)).astype(dtype)
+        labels = rng.integers(0, K, 64)
+        Z[0], Z[1], Z[2, 0], labels[2] = 1.5, np.linspace(-1000, 1000, K), -np.inf, K - 1
+        Z[3:9], labels[3:9] = 0, 1
+        Z[3:9, 1] = 5 * np.arange(1, 7)  # down to a loss of 1e-13
+        Z[9, K - 1] = np.nan
+        wide, own = Z.astype(np.longdouble), np.arange(K) == labels[:, None]
+        below = wide - wide.max(axis=1, keepdims=True)
+        softmaxes = np.exp(below) / np.exp(below).sum(axis=1, keepdims=True)
+        others = np.where(own, 0, softmaxes)
+        deltas = np.where(own, -others.sum(axis=1, keepdims=True), softmaxes)
+        losses = np.log1p(np.where(own, 0, np.exp(wide - wide[own][:, None])).sum(axis=1))
+        largest_other = np.sort(np.where(own, -np.inf, below), axis=1)[:, -1:]
+        # z - top is rounded before the exponential: an error relative to it
+        bounds, delta_bounds = (
+            (K + 8 - np.maximum(z, -2000)) * real.eps for z in (below, np.where(own, largest_other, below))
+        )
+
+        for first in range(0, 64, lanes):
+            rows = slice(first, first + lanes)
+            T, L = np.ascontiguousarray(Z[rows].T), labels[rows].astype(dtype)
+            softmax(K, T)
+            check(T.T, softmaxes[rows], bounds[rows])
+            T = np.ascontiguousarray(Z[rows].T)
+            softmax_deltas(K, T, L)
+            check(T.T, deltas[rows], delta_bounds[rows])
+            check(L, losses[rows], delta_bounds[own][rows])

@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import ACTIVATIONS, assert_close, kernel_optimizer, make_case
+from conftest import ACTIVATIONS, assert_close, check_softmax_columns, kernel_optimizer, make_case
 
 pytest.importorskip("fastnn._kernels.cython.kernels")
 
@@ -126,6 +126,20 @@ def test_cross_entropy_from_logits(level, dtype):
         expected = np.logaddexp(np.longdouble(0), np.where(y > 0, -wide, wide))
         normal = expected >= np.finfo(dtype).tiny
         assert (np.abs(out - expected) <= 4 * np.finfo(dtype).eps * expected)[normal].all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_of_columns(level, dtype):
+    run, run_deltas = (
+        primitive("softmax", dtype, SIZE, POINTER),
+        primitive("softmax_deltas", dtype, SIZE, POINTER, POINTER),
+    )
+    check_softmax_columns(
+        kernels.lanes(np.dtype(dtype).itemsize),
+        dtype,
+        lambda K, T: run(K, at(T)),
+        lambda K, T, labels: run_deltas(K, at(T), at(labels)),
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import check_softmax_columns
 
 pytest.importorskip("numba")
 
@@ -54,6 +55,7 @@ from fastnn._kernels.numba.simd import (
     store,
     total,
 )
+from fastnn._kernels.numba.softmax import delta_columns, softmax
 from fastnn._kernels.numba.tile import ADD, ASSIGN, MAX_VECTORS
 from fastnn._kernels.numba.transpose import transpose
 
@@ -89,6 +91,16 @@ def run_derivative(activation, slope, a, delta, n):
 @entry_point
 def run_cross_entropy(z, y, out, n):
     sigmoid_cross_entropy_array(pointer(z, 0), pointer(y, 0), pointer(out, 0), n)
+
+
+@entry_point
+def run_softmax(K, T):
+    softmax(K, pointer(T, 0))
+
+
+@entry_point
+def run_delta_columns(K, T, labels):
+    delta_columns(K, pointer(T, 0), pointer(labels, 0))
 
 
 @entry_point
@@ -251,6 +263,12 @@ def test_cross_entropy_from_logits(dtype):
         assert (np.abs(out - expected) <= 4 * np.finfo(dtype).eps * expected)[normal].all()
         assert (out[~normal] <= np.finfo(dtype).tiny).all()
         assert (out >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_of_columns(dtype):
+    lanes = simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
+    check_softmax_columns(lanes, dtype, run_softmax, run_delta_columns)
 
 
 SHAPES = [

@@ -37,7 +37,7 @@ INTEGERS = (
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
-    "shared", "chunks", "paired", "row_losses", "chunk_losses", "one",
+    "shared", "chunks", "paired", "row_losses", "chunk_losses", "one", "logits", "logits_size",
     # the division of work: threads, rows of a task, how many of the first layers are divided by their units and whether
     # any is in a sample's walk, into how many tasks each part of the turn in the second layer (0: there is none), the
     # blocks of the gradient (layer, first row, last row)
@@ -370,6 +370,8 @@ class Job:
         sizes = np.where(self._column("flipped"), flipped_size, (n_in + 1) * width_out)
         self._column("sums")[:], sums_size = _offsets(sizes)
         tiles = 1 if self["shared"] else self["threads"]
+        # as many rows as a vector has lanes, taken as columns; and their labels
+        logits_size = self._line((int(width_out[-1]) + 1) * self._lanes)
         self.set(
             tile_size=tile_size,
             compact=end,
@@ -380,6 +382,8 @@ class Job:
             chunk_losses=self._allocate_numbers(self["chunks"]),
             team=self._allocate_numbers((3 + self["threads"]) * CACHE_LINE // 8),
             one=self._address(np.ones(1, self.parameters.dtype)),
+            logits=self._allocate(self["threads"] * logits_size),
+            logits_size=logits_size,
         )
         gathered = rows * int(self._column("width_in")[0])
         if self["shared"]:  # two layers' second parts of products; in the walk, the first's and a turn's, or of deltas

@@ -72,6 +72,9 @@ typedef struct fastnn_walk {
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
+   softmax: of as many rows as there are lanes, a lane for each: z = exp(z) / sum_j exp(z_j), the k-th z of all of them in
+       the k-th of the K vectors at T.
+   softmax_deltas: z = softmax_k - [k is the label] at T, and labels = log sum_j exp(z_j) - z_label, the losses.
    update: one optimizer step of n parameters from their gradient's sums; m1 and m2 are the rows of the state that the
        rule has, else NULL.
    transpose: B[j, i] = A[i, j], i < rows, j < cols.
@@ -107,6 +110,8 @@ typedef struct fastnn_walk {
         void (*exp_array)(real *z, ptrdiff_t n);                                                                      \
         void (*log_array)(real *z, ptrdiff_t n);                                                                      \
         void (*sigmoid_cross_entropy_array)(const real *z, const real *y, real *out, ptrdiff_t n);                    \
+        void (*softmax)(ptrdiff_t K, real *T);                                                                        \
+        void (*softmax_deltas)(ptrdiff_t K, real *T, real *labels);                                                   \
         void (*update)(const fastnn_step *step, const real *sums, real *theta, real *m1, real *m2, ptrdiff_t n);      \
         void (*transpose)(ptrdiff_t rows, ptrdiff_t cols, const real *A, ptrdiff_t lda, real *B, ptrdiff_t ldb);      \
         void (*finish_outputs)(const fastnn_layer *layer, const real *bias, real *z);                                 \

@@ -75,6 +75,8 @@ cdef extern from "primitives.h" nogil:
         void (*exp_array)(float *z, Py_ssize_t n) noexcept nogil
         void (*log_array)(float *z, Py_ssize_t n) noexcept nogil
         void (*sigmoid_cross_entropy_array)(const float *z, const float *y, float *out, Py_ssize_t n) noexcept nogil
+        void (*softmax)(Py_ssize_t K, float *T) noexcept nogil
+        void (*softmax_deltas)(Py_ssize_t K, float *T, float *labels) noexcept nogil
         void (*update)(const fastnn_step *step, const float *sums, float *theta, float *m1, float *m2,
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const float *A, Py_ssize_t lda, float *B,
@@ -118,6 +120,8 @@ cdef extern from "primitives.h" nogil:
         void (*log_array)(double *z, Py_ssize_t n) noexcept nogil
         void (*sigmoid_cross_entropy_array)(const double *z, const double *y, double *out,
                                             Py_ssize_t n) noexcept nogil
+        void (*softmax)(Py_ssize_t K, double *T) noexcept nogil
+        void (*softmax_deltas)(Py_ssize_t K, double *T, double *labels) noexcept nogil
         void (*update)(const fastnn_step *step, const double *sums, double *theta, double *m1, double *m2,
                        Py_ssize_t n) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const double *A, Py_ssize_t lda, double *B,

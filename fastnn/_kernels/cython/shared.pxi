@@ -100,7 +100,7 @@ cdef void multiply_part(const Job *job, const real *like, int64_t task) noexcept
     multiply(rows, width, end - begin, A + begin, stride, 1, W + begin * width, width, Z, width, mode, b)
 
 
-cdef void pass_rows(const Job *job, const real *like, int64_t task) noexcept nogil:
+cdef void pass_rows(const Job *job, const real *like, int64_t thread, int64_t task) noexcept nogil:
     """Take some rows through the layers that are not divided, the output and the loss, and back."""
     cdef int64_t stride, divided = job.divided, row = task * job.task_rows
     cdef int64_t rows = min(job.task_rows, job.tile_count - row), first = job.tile_start + row
@@ -113,7 +113,7 @@ cdef void pass_rows(const Job *job, const real *like, int64_t task) noexcept nog
         A, stride = layer_memory(job, memory, divided - 1, OUTPUTS, row), field(job, divided - 1, WIDTH_OUT)
         finish_parts(job, memory, divided - 1, row, rows, 0, stride)
     forward(job, memory, divided, A, stride, row, rows)
-    output_deltas(job, memory, row, rows, first, numbers(job.row_losses) + row)
+    output_deltas(job, thread, memory, row, rows, first, numbers(job.row_losses) + row)
     backward(job, memory, divided, row, rows)
 
 

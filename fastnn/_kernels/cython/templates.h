@@ -6,6 +6,7 @@
 #include "elementwise.h"
 #include "multiply.h"
 #include "dots.h"
+#include "softmax.h"
 #include "transpose.h"
 #include "update.h"
 #include "sample.h"
@@ -13,6 +14,7 @@
 
 static const TABLE NAME(table) = {
     LEVEL_NAME, LANES, TILE_ROWS, TILE_VECTORS, multiply, dots, gram_rows, add_rows, add_rows_and_ask, sum, activate,
-    multiply_by_derivative, exp_array, log_array, sigmoid_cross_entropy_array, update, transpose,
+    multiply_by_derivative, exp_array, log_array, sigmoid_cross_entropy_array, softmax, softmax_deltas,
+    update, transpose,
     finish_outputs, update_and_project, step_one_output, multiply_and_update, turn, walk_narrow, add_multiple,
 };

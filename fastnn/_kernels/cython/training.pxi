@@ -16,7 +16,7 @@ cdef void predict_rows(const Job *job, const real *like, int64_t thread, int64_t
     cdef int64_t rows = min(job.tile_rows, job.samples - first)
     cdef real *memory = tile_memory(job, like, thread)
     forward(job, memory, 0, inputs(job, like, thread, first, 0), input_stride(job), 0, rows)
-    output_units(job, memory, 0, rows, reals(like, job.out) + first * job.n_outputs, row_losses(job, thread))
+    output_units(job, thread, memory, rows, reals(like, job.out) + first * job.n_outputs)
 
 
 cdef void pass_tile(const Job *job, const real *like, int64_t thread, int64_t first, int64_t rows) noexcept nogil:
@@ -25,7 +25,7 @@ cdef void pass_tile(const Job *job, const real *like, int64_t thread, int64_t fi
     cdef real *A = inputs(job, like, thread, first, 0)
     gather(job, like, A, input_stride(job), first, rows, 0, job.n_inputs)
     forward(job, memory, 0, A, input_stride(job), 0, rows)
-    output_deltas(job, memory, 0, rows, first, row_losses(job, thread))
+    output_deltas(job, thread, memory, 0, rows, first, row_losses(job, thread))
     if job.backward:
         backward(job, memory, 0, 0, rows)
 
@@ -86,7 +86,7 @@ cdef void run_task(const Job *job, const real *like, int64_t thread, int64_t kin
     elif kind == PRODUCT:
         multiply_part(job, like, task)
     elif kind == ROWS:
-        pass_rows(job, like, task)
+        pass_rows(job, like, thread, task)
     elif kind == BLOCK:
         add_block(job, like, thread, task)
     elif kind == REDUCE:

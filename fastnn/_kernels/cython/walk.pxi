@@ -219,8 +219,12 @@ cdef double walk_samples(Job *job, const real *like, int64_t thread) noexcept no
         c = rate / shrunk
         if one_output(job):
             step_one_output(job, like, t, rate, scale, c)
+        elif job.loss == SOFTMAX_LOSS:
+            sample_softmax_delta(
+                job, layer_memory(job, memory, job.layers - 1, OUTPUTS, t), sample_at(job, step), numbers(job.losses) + step
+            )
         else:
-            output_deltas(job, memory, t, 1, step, numbers(job.losses) + step)
+            output_deltas(job, thread, memory, t, 1, step, numbers(job.losses) + step)
         walk_backward(job, like, thread, t, scale, c)
         update_biases(job, like, t, rate)
         for layer in range(2 if job.turned else 0, job.layers):

@@ -157,6 +157,31 @@ def tanh(x: Lanes) -> Lanes:
     return _with_sign_of(q / (q + 2.0), x)
 
 
+def log_of_1_plus(t: Lanes) -> Lanes:
+    """Return log(1 + t) for t >= 0."""
+    return log(t + 1.0).where(t.compare(">", 1.0), t + _log_1_plus(t))
+
+
+def difference_exp(x: Lanes, y: Lanes) -> Lanes:
+    """Return e^(x - y)."""
+    return exp(x - y)
+
+
+def reciprocal_of_1_plus(x: Lanes) -> Lanes:
+    """Return 1 / (1 + x)."""
+    return x.constant(1.0) / (x + 1.0)
+
+
+def maximum(x: Lanes, y: Lanes) -> Lanes:
+    """Return x where x > y, y elsewhere."""
+    return x.where(x.compare(">", y), y)
+
+
+def choice(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
+    """Return a where x = y, b elsewhere."""
+    return a.where(x.compare("==", y), b)
+
+
 def sigmoid_cross_entropy(z: Lanes, y: Lanes) -> Lanes:
     """Return -y log(sigmoid(z)) - (1 - y) log(1 - sigmoid(z)) = max(z, 0) - z y + log(1 + e^-|z|)."""
     t = exp(_minus_abs(z))
@@ -184,10 +209,11 @@ def leaky_relu_derivative(a: Lanes, delta: Lanes, slope: Lanes) -> Lanes:
     return delta.where(a.compare(">", 0.0), delta * slope)
 
 
-def _lanes_intrinsic(equation: Callable[..., Lanes]) -> Any:
-    """Make the intrinsic that computes an equation of one to three floats, or as many vectors, of one type.
+def _lanes_intrinsic(equation: Callable[..., Lanes], inline: bool = False) -> Any:
+    """Make the intrinsic that computes an equation of one to four floats, or as many vectors, of one type.
 
-    It stays out of line: inlined into a loop, its constants would all be kept in registers around it, or on the stack.
+    A long one stays out of line: inlined into a loop, its constants would all be kept in registers around it, or on the
+    stack.
     """
 
     def lower(*shapes):
@@ -195,6 +221,8 @@ def _lanes_intrinsic(equation: Callable[..., Lanes]) -> Any:
 
         def codegen(context, builder, signature, args):
             kind = args[0].type
+            if inline:
+                return equation(*(Lanes(builder, value) for value in args)).value
             name = f"fastnn_{equation.__name__}_{type_name(kind)}"
             compute, is_new = function(builder.module, name, kind, [kind] * len(args))
             if is_new:
@@ -204,13 +232,24 @@ def _lanes_intrinsic(equation: Callable[..., Lanes]) -> Any:
 
         return shape(*shapes), codegen
 
-    typings = (lambda _, x: lower(x), lambda _, x, y: lower(x, y), lambda _, x, y, slope: lower(x, y, slope))
+    typings = (
+        lambda _, x: lower(x),
+        lambda _, x, y: lower(x, y),
+        lambda _, x, y, slope: lower(x, y, slope),
+        lambda _, x, y, a, b: lower(x, y, a, b),
+    )
     return intrinsic(typings[equation.__code__.co_argcount - 1])
 
 
 sigmoid_, tanh_, leaky_relu_ = (_lanes_intrinsic(equation) for equation in (sigmoid, tanh, leaky_relu))
 sigmoid_derivative_, tanh_derivative_, leaky_relu_derivative_ = (
     _lanes_intrinsic(equation) for equation in (sigmoid_derivative, tanh_derivative, leaky_relu_derivative)
+)
+
+
+exp_of_difference, log_1_plus = _lanes_intrinsic(difference_exp), _lanes_intrinsic(log_of_1_plus)
+inverse_of_1_plus, larger, chosen = (
+    _lanes_intrinsic(equation, inline=True) for equation in (reciprocal_of_1_plus, maximum, choice)
 )
 
 

@@ -17,7 +17,6 @@ from fastnn._kernels.numba.layers import (
     input_stride,
     inputs,
     layer_memory,
-    output_deltas,
     padded,
 )
 from fastnn._kernels.numba.memory import (
@@ -40,6 +39,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.multiply import BIAS as FROM_BIAS
+from fastnn._kernels.numba.outputs import output_deltas
 from fastnn._kernels.numba.simd import add, advance, lanes, load, store
 from fastnn._kernels.numba.tile import ADD, ASSIGN
 from fastnn._kernels.numba.update import block_at, finish_block
@@ -138,7 +138,7 @@ def multiply_part(job, like, task):
 
 
 @kernel
-def pass_rows(job, like, task):
+def pass_rows(job, like, thread, task):
     """Take some rows through the layers that are not divided, the output and the loss, and back."""
     memory, row, divided = reals(like, job.tiles), task * job.task_rows, job.divided
     rows, first = min(job.task_rows, job.tile_count - row), job.tile_start + row
@@ -149,7 +149,7 @@ def pass_rows(job, like, task):
         A, stride = layer_memory(job, memory, divided - 1, OUTPUTS, row), field(job, divided - 1, WIDTH_OUT)
         finish_parts(job, memory, divided - 1, row, rows, START, stride)
     forward(job, memory, divided, A, stride, row, rows)
-    output_deltas(job, memory, row, rows, first, advance(numbers(job.row_losses), row))
+    output_deltas(job, thread, memory, row, rows, first, advance(numbers(job.row_losses), row))
     backward(job, memory, divided, row, rows)
 
 

@@ -20,8 +20,6 @@ from fastnn._kernels.numba.layers import (
     gather,
     input_stride,
     inputs,
-    output_deltas,
-    output_units,
     total_of,
 )
 from fastnn._kernels.numba.memory import (
@@ -36,6 +34,7 @@ from fastnn._kernels.numba.memory import (
     numbers,
     reals,
 )
+from fastnn._kernels.numba.outputs import output_deltas, output_units
 from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
@@ -88,9 +87,7 @@ def predict_rows(job, like, thread, task):
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
     forward(job, memory, START, inputs(job, like, thread, first, START), input_stride(job), START, rows)
-    output_units(
-        job, memory, START, rows, advance(reals(like, job.out), first * job.n_outputs), row_losses(job, thread)
-    )
+    output_units(job, thread, memory, rows, advance(reals(like, job.out), first * job.n_outputs))
 
 
 @kernel
@@ -99,7 +96,7 @@ def pass_tile(job, like, thread, first, rows):
     memory, A, losses = tile_memory(job, like, thread), inputs(job, like, thread, first, START), row_losses(job, thread)
     gather(job, like, A, input_stride(job), first, rows, START, job.n_inputs)
     forward(job, memory, START, A, input_stride(job), START, rows)
-    output_deltas(job, memory, START, rows, first, losses)
+    output_deltas(job, thread, memory, START, rows, first, losses)
     if job.backward:
         backward(job, memory, START, START, rows)
 
@@ -157,7 +154,7 @@ def run_task_at(address, like, thread, kind, task):
     elif kind == PRODUCT:
         multiply_part(job, like, task)
     elif kind == ROWS:
-        pass_rows(job, like, task)
+        pass_rows(job, like, thread, task)
     elif kind == BLOCK:
         add_block(job, like, thread, task)
     elif kind == REDUCE:
