@@ -37,7 +37,7 @@ INTEGERS = (
     "parameters", "state", "n_parameters", "rates", "rate_stride", "step", "rule",
     # the workspace: addresses, sizes in elements
     "gathered", "tiles", "tile_size", "tile_rows", "compact", "partials", "partials_size", "sums", "sums_size",
-    "shared", "chunks", "paired", "row_losses", "chunk_losses", "one", "logits", "logits_size",
+    "shared", "chunks", "paired", "rows_ahead", "row_losses", "chunk_losses", "one", "logits", "logits_size",
     # the division of work: threads, rows of a task, how many of the first layers are divided by their units and whether
     # any is in a sample's walk, into how many tasks each part of the turn in the second layer (0: there is none), the
     # blocks of the gradient (layer, first row, last row)
@@ -296,6 +296,8 @@ class Job:
         task_rows = share if share < 2 * BLOCK_ROWS else BLOCK_ROWS
         paired = 2 * threads <= chunks and -(-batch // chunks) <= rows
         self.set(tile_rows=rows, shared=shared, chunks=chunks, paired=paired, threads=threads, task_rows=task_rows)
+        # a thread's rows after these: in the next tile, or in the next batch if each has no more than one tile of them
+        self.set(rows_ahead=rows if -(-batch // chunks) > rows else batch)
         if threads == 1 and available > 1 and self["order"] and not shared:
             self._stage(batch)
 

@@ -9,7 +9,7 @@ cdef struct Job:
     int64_t parameters, state, n_parameters, rates, rate_stride, step, rule
     # the workspace
     int64_t gathered, tiles, tile_size, tile_rows, compact, partials, partials_size, sums, sums_size
-    int64_t shared, chunks, paired, row_losses, chunk_losses, one, logits, logits_size
+    int64_t shared, chunks, paired, rows_ahead, row_losses, chunk_losses, one, logits, logits_size
     # the division of work
     int64_t threads, task_rows, divided, walk_divided, turned, blocks, block_table, team, training, backward
     # the step under way; the layer, and the sample of a block, that the threads are at

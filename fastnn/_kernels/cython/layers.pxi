@@ -37,7 +37,7 @@ cdef inline void prefetch_sample(const Job *job, const real *like, int64_t sampl
 cdef void gather(
     const Job *job, const real *like, real *A, int64_t stride, int64_t first, int64_t rows, int64_t begin, int64_t end
 ) noexcept nogil:
-    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the next batch's."""
+    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the thread's next ones."""
     cdef int64_t r, ahead, columns = end - begin
     cdef int64_t *order = integers(job.order)
     cdef real *X = reals(like, job.X)
@@ -45,7 +45,7 @@ cdef void gather(
         return
     for r in range(rows):
         memcpy(A + r * stride + begin, X + order[first + r] * job.n_inputs + begin, columns * sizeof(real))
-        ahead = first + r + job.batch_rows
+        ahead = first + r + job.rows_ahead
         if ahead < job.samples:
             prefetch(X + order[ahead] * job.n_inputs + begin, columns)
             if begin == 0:

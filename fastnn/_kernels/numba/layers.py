@@ -74,13 +74,13 @@ def prefetch_sample(job, like, sample):
 
 @kernel
 def gather(job, like, A, stride, first, rows, begin, end):
-    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the next batch's."""
+    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the thread's next ones."""
     if job.order == 0:
         return
     order, X, columns = integers(job.order), reals(like, job.X), end - begin
     for r in range(rows):
         copy(advance(A, r * stride + begin), advance(X, order[first + r] * job.n_inputs + begin), columns)
-        ahead = first + r + job.batch_rows
+        ahead = first + r + job.rows_ahead
         if ahead < job.samples:
             prefetch(advance(X, order[ahead] * job.n_inputs + begin), columns)
             if begin == 0:
