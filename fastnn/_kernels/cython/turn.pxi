@@ -7,7 +7,7 @@
 # second one, and threads, each with its own units, meet once a sample here, not twice.
 
 cdef enum:
-    # Of eight rows; of longer ones four go together: the next block needs room in the first-level cache as well.
+    # Of eight rows; of longer ones four go together: half of the next block needs room in the first-level cache as well.
     BLOCK_BYTES = 16384
 
 

@@ -39,7 +39,7 @@ from fastnn._kernels.numba.simd import add, advance, copy, element_bytes, fill, 
 from fastnn._kernels.numba.team import TURN, run_phase, run_task
 
 TWO = np.int64(2)  # of a type, as those of memory.py
-BLOCK_BYTES = 16384  # of eight rows; of longer ones four go together: the next block needs room in the cache as well
+BLOCK_BYTES = 16384  # of eight rows; of longer ones four go together: half of the next block needs room as well
 
 
 @kernel
