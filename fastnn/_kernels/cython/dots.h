@@ -129,7 +129,7 @@ static void add_rows(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row
 }
 
 /* The same for at most eight rows in a first-level cache, while half as many of the next come there from the second: all
-   of them would crowd out what is in use (a turn of 640 units takes 1.12 times as long, of 384 to 512 up to 1.1). */
+   of them would crowd out what is in use (a turn of 384 to 640 units takes up to 1.13 times as long). */
 static void add_rows_and_ask(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
 {
     if (rows == 8)

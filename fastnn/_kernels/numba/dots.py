@@ -240,7 +240,7 @@ def add_rows(rows, n, M, m_row, v, out):
 def add_rows_and_ask(rows, n, M, m_row, v, out):
     """Compute the same for up to eight rows in a first-level cache, while half as many of the next come there.
 
-    All of them would crowd out what is in use (a turn of 640 units takes 1.12 times as long, of 384 to 512 up to 1.1).
+    All of them would crowd out what is in use (a turn of 384 to 640 units takes up to 1.13 times as long).
     """
     if rows in (8, 4):
         add_some_rows_and_ask(rows, n, M, m_row, v, out)

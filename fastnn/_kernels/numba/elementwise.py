@@ -162,22 +162,22 @@ def log_of_1_plus(t: Lanes) -> Lanes:
     return log(t + 1.0).where(t.compare(">", 1.0), t + _log_1_plus(t))
 
 
-def difference_exp(x: Lanes, y: Lanes) -> Lanes:
+def exp_of_difference(x: Lanes, y: Lanes) -> Lanes:
     """Return e^(x - y)."""
     return exp(x - y)
 
 
-def reciprocal_of_1_plus(x: Lanes) -> Lanes:
+def inverse_of_1_plus(x: Lanes) -> Lanes:
     """Return 1 / (1 + x)."""
     return x.constant(1.0) / (x + 1.0)
 
 
-def maximum(x: Lanes, y: Lanes) -> Lanes:
+def larger(x: Lanes, y: Lanes) -> Lanes:
     """Return x where x > y, y elsewhere."""
     return x.where(x.compare(">", y), y)
 
 
-def choice(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
+def chosen(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
     """Return a where x = y, b elsewhere."""
     return a.where(x.compare("==", y), b)
 
@@ -247,9 +247,9 @@ sigmoid_derivative_, tanh_derivative_, leaky_relu_derivative_ = (
 )
 
 
-exp_of_difference, log_1_plus = _lanes_intrinsic(difference_exp), _lanes_intrinsic(log_of_1_plus)
-inverse_of_1_plus, larger, chosen = (
-    _lanes_intrinsic(equation, inline=True) for equation in (reciprocal_of_1_plus, maximum, choice)
+exp_of_difference_, log_of_1_plus_ = _lanes_intrinsic(exp_of_difference), _lanes_intrinsic(log_of_1_plus)
+inverse_of_1_plus_, larger_, chosen_ = (
+    _lanes_intrinsic(equation, inline=True) for equation in (inverse_of_1_plus, larger, chosen)
 )
 
 

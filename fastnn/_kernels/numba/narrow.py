@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._kernels.contract import Loss
 from fastnn._kernels.numba.block import one_output, row_of
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
@@ -30,11 +29,11 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
+from fastnn._kernels.numba.outputs import SIGMOID_LOSS
 from fastnn._kernels.numba.sample import dot, project_columns, slope_of
 from fastnn._kernels.numba.simd import advance, copy, fill, first_lanes, lanes, load, multiply_add, store, total
 
 TWO = np.int64(2)  # of a type, as those of memory.py
-SIGMOID_LOSS = int(Loss.SIGMOID_CROSS_ENTROPY)
 
 
 @kernel

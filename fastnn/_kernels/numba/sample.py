@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._kernels.contract import Activation, Loss
+from fastnn._kernels.contract import Activation
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
 from fastnn._kernels.numba.layers import layer_memory
@@ -29,10 +29,11 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
+from fastnn._kernels.numba.outputs import SIGMOID_LOSS
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
 
 FOUR, TWO = np.int64(4), np.int64(2)  # of a type, as those of memory.py
-LEAKY_RELU, SIGMOID_LOSS = int(Activation.LEAKY_RELU), int(Loss.SIGMOID_CROSS_ENTROPY)
+LEAKY_RELU = int(Activation.LEAKY_RELU)
 
 
 @kernel

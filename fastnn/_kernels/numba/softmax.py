@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.elementwise import chosen, exp_of_difference, inverse_of_1_plus, larger, log_1_plus
+from fastnn._kernels.numba.elementwise import chosen_, exp_of_difference_, inverse_of_1_plus_, larger_, log_of_1_plus_
 from fastnn._kernels.numba.layers import sample_at
 from fastnn._kernels.numba.memory import call, integers, real, reals
 from fastnn._kernels.numba.simd import add, advance, fill, lanes, load, multiply_add, store
@@ -27,7 +27,7 @@ def top_of(K, T):
     """Return the largest logit of each row."""
     top = load(T, 0)
     for k in range(1, K):
-        top = larger(load(T, k * lanes(T)), top)
+        top = larger_(load(T, k * lanes(T)), top)
     return top
 
 
@@ -38,17 +38,17 @@ def exponentials(K, T, top):
     others, ties = zero, fill(real(T, -1.0))
     for k in range(K):
         z = load(T, k * lanes(T))
-        e = exp_of_difference(z, top)
+        e = exp_of_difference_(z, top)
         store(T, k * lanes(T), e)
-        others = add(others, chosen(z, top, zero, e))
-        ties = add(ties, chosen(z, top, one, zero))
+        others = add(others, chosen_(z, top, zero, e))
+        ties = add(ties, chosen_(z, top, one, zero))
     return add(others, ties)
 
 
 @kernel
 def softmax(K, T):
     """Replace each z of K vectors by softmax(z)."""
-    inverse, zero = inverse_of_1_plus(exponentials(K, T, top_of(K, T))), fill(real(T, 0.0))
+    inverse, zero = inverse_of_1_plus_(exponentials(K, T, top_of(K, T))), fill(real(T, 0.0))
     for k in range(K):
         store(T, k * lanes(T), multiply_add(load(T, k * lanes(T)), inverse, zero))
 
@@ -62,15 +62,15 @@ def delta_columns(K, T, labels):
     label, top, zero = load(labels, 0), top_of(K, T), fill(real(T, 0.0))
     at_label, wrong = top, zero
     for k in range(K):
-        at_label = chosen(label, fill(real(T, k)), load(T, k * lanes(T)), at_label)
+        at_label = chosen_(label, fill(real(T, k)), load(T, k * lanes(T)), at_label)
     others = exponentials(K, T, top)
-    inverse, minus = inverse_of_1_plus(others), fill(real(T, -1.0))
-    store(labels, 0, add(multiply_add(minus, at_label, top), log_1_plus(others)))
+    inverse, minus = inverse_of_1_plus_(others), fill(real(T, -1.0))
+    store(labels, 0, add(multiply_add(minus, at_label, top), log_of_1_plus_(others)))
     for k in range(K):
-        wrong = add(wrong, chosen(label, fill(real(T, k)), zero, load(T, k * lanes(T))))
+        wrong = add(wrong, chosen_(label, fill(real(T, k)), zero, load(T, k * lanes(T))))
     wrong = multiply_add(minus, wrong, zero)
     for k in range(K):
-        value = chosen(label, fill(real(T, k)), wrong, load(T, k * lanes(T)))
+        value = chosen_(label, fill(real(T, k)), wrong, load(T, k * lanes(T)))
         store(T, k * lanes(T), multiply_add(value, inverse, zero))
 
 
