@@ -12,7 +12,7 @@ from numba.core import config, types
 
 from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.job import Job
-from fastnn._kernels.numba import training
+from fastnn._kernels.numba import functions, training
 from fastnn._kernels.numba.cache import cache_folder
 from fastnn._kernels.numba.shuffle import shuffle_grid
 from fastnn._kernels.numba.simd import LEVEL
@@ -40,7 +40,7 @@ class _Kernels(CompiledKernels):
         Not every threading layer of Numba serves two callers at once, and OpenMP's does not survive a fork.
         """
         threads = job["threads"]
-        addresses, work = training.compiled(job.parameters.dtype, bool(job["per_sample"]))
+        addresses, work = functions.compiled(job.parameters.dtype, bool(job["per_sample"]))
         job.set(**addresses)
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
             work.ctypes(job.address, None)  # nothing is read from the second argument: its type tells the dtype
@@ -57,7 +57,7 @@ class _Kernels(CompiledKernels):
 def warm_up(dtype: npt.DTypeLike) -> None:
     """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
     for per_sample in (False, True):
-        training.compiled(np.dtype(dtype), per_sample)
+        functions.compiled(np.dtype(dtype), per_sample)
     training.run.compile((types.int64,) * 3)
     shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64, types.int64, types.int64[::1]))
 

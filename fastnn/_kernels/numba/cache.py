@@ -131,6 +131,9 @@ class _KernelFiles:
     def _path(self, key: Any) -> Path:
         return self._folder / f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.kernel"
 
+    def has(self, key: Any) -> bool:
+        return self._path(key).exists()
+
     def save(self, key: Any, data: Any) -> None:
         content = dumps((key, data))
         handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
@@ -180,6 +183,14 @@ class KernelCache(FunctionCache):
         """Keep the compiled function of a signature, if it can be kept."""
         with suppress(Exception):
             super().save_overload(sig, data)
+
+    def lacks(self, sig: Any, target_context: Any) -> bool:
+        """Tell whether the function has to be compiled for a signature, and can be kept."""
+        with suppress(OSError):
+            _make_folder(cache_folder())
+            kept = self._cache_file.has(self._index_key(sig, target_context.codegen()))
+            return not kept and os.access(cache_folder(), os.W_OK)
+        return False
 
     def flush(self) -> None:
         """Forget the function's compiled code."""

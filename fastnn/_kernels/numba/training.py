@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from numba import prange
-from numba.core import types
-from numba.np.numpy_support import from_dtype
 
 from fastnn._kernels.contract import Rule
-from fastnn._kernels.numba import primitives
 from fastnn._kernels.numba.cache import entry_point, kernel
 from fastnn._kernels.numba.deferred import project_units, sum_deltas
 from fastnn._kernels.numba.denormals import FLUSH, float_control, set_float_control
@@ -350,19 +345,3 @@ def run(work, address, threads):
     """Do a job with a number of threads; ``work`` is the address of `work_at`."""
     for _ in prange(threads):
         call(work, (address, address))
-
-
-@lru_cache
-def compiled(dtype, per_sample):
-    """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype.
-
-    A fit of one mode does not wait for the other's compilation.
-    """
-    real = from_dtype(dtype)
-    like, size = types.CPointer(real), types.int64
-    lead, run_task = (lead_samples_at, run_sample_task_at) if per_sample else (lead_at, run_task_at)
-    own = {
-        "lead": primitives.compiled(lead, types.void(size, like, size)).address,
-        "run_task": primitives.compiled(run_task, types.void(size, like, size, size, size)).address,
-    }
-    return primitives.addresses(real) | own, primitives.compiled(work_at, types.void(size, like))

@@ -1,27 +1,30 @@
-"""The primitives as functions with addresses, compiled once for a dtype however many kernels call them."""
+"""What kernels call by address: the primitives and a mode's own functions, each compiled once for a dtype."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
+import numpy as np
 from numba.core import types
 from numba.core.ccallback import CFunc
-from numba.core.registry import cpu_target  # noqa: F401 (initialises the target that CFunc compiles for)
+from numba.core.registry import cpu_target
+from numba.np.numpy_support import from_dtype
 
-from fastnn._kernels.numba import elementwise
+from fastnn._kernels.numba import elementwise, training
 from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder
 from fastnn._kernels.numba.dots import add_rows, dots, gram_rows
 from fastnn._kernels.numba.multiply import multiply
+from fastnn._kernels.numba.second_process import second_process
 from fastnn._kernels.numba.transpose import transpose
 
 SIZE, VOID = types.int64, types.void
 
 
-def _signatures(real):
+def _primitives(real):
     p = types.CPointer(real)
     return {
         "multiply": (multiply, VOID(SIZE, SIZE, SIZE, p, SIZE, SIZE, p, SIZE, p, SIZE, SIZE, p)),
@@ -34,6 +37,15 @@ def _signatures(real):
         "exp_array": (elementwise.exp_array, VOID(p, SIZE)),
         "sigmoid_cross_entropy_array": (elementwise.sigmoid_cross_entropy_array, VOID(p, p, p, SIZE)),
     }
+
+
+def _drivers(real, per_sample):
+    """Return the mode's own functions; the last takes about as long to compile as all that the mode needs besides."""
+    p = types.CPointer(real)
+    lead, run_task = VOID(SIZE, p, SIZE), VOID(SIZE, p, SIZE, SIZE, SIZE)
+    if per_sample:
+        return {"run_task": (training.run_sample_task_at, run_task), "lead": (training.lead_samples_at, lead)}
+    return {"lead": (training.lead_at, lead), "run_task": (training.run_task_at, run_task)}
 
 
 class _Function(CFunc):
@@ -66,7 +78,7 @@ def _announce(real):
 
 
 @lru_cache
-def compiled(function, signature):
+def _compiled(function, signature):
     """Return the function compiled for callers by address."""
     found = _Function(function.py_func, (signature.args, signature.return_type), {}, OPTIONS)
     found._cache = KernelCache(function.py_func)
@@ -74,7 +86,29 @@ def compiled(function, signature):
     return found
 
 
+def compile_largest(dtype, per_sample):
+    """Compile the mode's largest function."""
+    *_, largest = _drivers(from_dtype(np.dtype(dtype)), per_sample).values()
+    _compiled(*largest)
+
+
+def _compiling_largest(dtype, per_sample, function, signature):
+    """Have a second process compile the mode's largest function beside the block, if it has to be compiled."""
+    if not KernelCache(function.py_func).lacks(signature, cpu_target.target_context):
+        return nullcontext()
+    return second_process(f"from {__name__} import compile_largest; compile_largest({dtype.name!r}, {per_sample})")
+
+
 @lru_cache
-def addresses(real):
-    """Return the address of each primitive for a Numba real type, by name."""
-    return {name: compiled(*pair).address for name, pair in _signatures(real).items()}
+def compiled(dtype, per_sample):
+    """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype.
+
+    A fit of one mode does not wait for the other's compilation.
+    """
+    real = from_dtype(dtype)
+    functions = _primitives(real) | _drivers(real, per_sample)
+    name, largest = functions.popitem()
+    with _compiling_largest(dtype, per_sample, *largest):
+        work = _compiled(training.work_at, VOID(SIZE, types.CPointer(real)))
+        addresses = {name: _compiled(*function).address for name, function in functions.items()}
+    return addresses | {name: _compiled(*largest).address}, work

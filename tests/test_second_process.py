@@ -1,0 +1,120 @@
+"""The second process that compiles along: what it runs and leaves on disk, and all that may keep it from running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import fastnn
+
+pytest.importorskip("numba")
+
+from fastnn._kernels.numba.second_process import second_process
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(2)
+    yield
+    fastnn.set_num_threads(before)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    return tmp_path / "mark"
+
+
+def leave(mark):
+    return f"import fastnn; open({str(mark)!r}, 'w').close()"
+
+
+def test_the_code_has_run_after_the_block(mark):
+    with second_process(leave(mark)):
+        pass
+    assert mark.exists()
+
+
+def test_modules_come_from_where_this_process_has_them(tmp_path, mark, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "found_there.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    with second_process("import found_there; " + leave(mark)):
+        pass
+    assert mark.exists()
+
+
+def test_modules_do_not_come_from_the_current_folder(tmp_path, mark, monkeypatch):
+    (tmp_path / "fastnn.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    with second_process(leave(mark)):
+        pass
+    assert mark.exists()
+
+
+def test_one_thread_has_no_second_process(mark):
+    fastnn.set_num_threads(1)
+    with second_process(leave(mark)):
+        pass
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("executable", ["", None, "/no/such/python"])
+def test_the_block_runs_without_another_python(mark, monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    ran = False
+    with second_process(leave(mark)):
+        ran = True
+    assert ran
+    assert not mark.exists()
+
+
+def test_a_program_that_embeds_python_is_not_started(monkeypatch):
+    def start(*args, **options):
+        pytest.fail("started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(sys, "executable", "/usr/bin/blender")
+    with second_process("pass"):
+        pass
+
+
+def test_an_error_in_the_block_passes_and_does_not_wait():
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), second_process("import time; time.sleep(60)"):
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 30
+
+
+def test_errors_and_output_of_the_code_do_not_show(capfd):
+    with second_process("print('here'); raise ValueError('there')"):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_first_use_leaves_the_largest_function_to_it(tmp_path):
+    code = """
+        import numpy as np
+        from fastnn._kernels.numba import functions
+        compile, second_process = functions._Function._compile_uncached, functions.second_process
+        functions._Function._compile_uncached = lambda self: print(self.__name__) or compile(self)
+        functions.second_process = lambda code: print("second_process") or second_process(code)
+        functions.compiled(np.dtype("float32"), per_sample=False)
+    """
+    environment = os.environ | {"FASTNN_CACHE_DIR": str(tmp_path), "FASTNN_NUM_THREADS": "2", "FASTNN_QUIET": "1"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+
+    def compiled():
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout.split()
+
+    here = compiled()
+    assert {"second_process", "multiply", "work_at", "lead_at"} <= set(here)
+    assert "run_task_at" not in here
+    assert compiled() == []  # all is on disk
