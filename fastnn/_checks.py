@@ -39,7 +39,10 @@ def check_real(
     expected = f"{name} must be a finite number {' and '.join(bounds)}".rstrip()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{expected}; got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer or a fraction
+        number = math.inf
     inside = (low is None or number >= low) and (above is None or number > above) and (below is None or number < below)
     if not math.isfinite(number) or not inside:
         raise ValueError(f"{expected}; got {value}")

@@ -71,5 +71,9 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 def find_activation(activation: str | Activation) -> Activation:
     """Return the activation of that name; an Activation is returned as it is."""
     if isinstance(activation, Activation):
+        if activation.code not in {known.code for known in ACTIVATIONS.values()}:
+            raise ValueError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation.name!r}, an output unit"
+            )
         return activation
     return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]

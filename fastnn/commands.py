@@ -45,6 +45,8 @@ def train(path: Path, targets: Path | None, label: str | None, out: Path, settin
     table = read_table(path, targets, label)
     if table.y is None:
         raise ValueError(f"{path} holds no y; expected an array y, or a second file with it")
+    if table.y.ndim not in (1, 2) or table.y.size == 0:
+        raise ValueError(f"y must hold a target for each sample, (m,) or (m, K); got shape {table.y.shape}")
     y, classes = _encode(table.y, settings.loss)
     out.parent.mkdir(parents=True, exist_ok=True)
     net, history, held_out = _fit(table.X, y, classes, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
-from fastnn.losses import LOSSES, Loss
+from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
 _PARTS_FOR_THREADS = 16  # of those elements: some milliseconds
@@ -71,8 +72,7 @@ def as_targets(
     if array.ndim == 2 and array.shape[1] != outputs:
         raise ValueError(f"{name} must have {outputs} columns, one for each output unit; got shape {array.shape}")
     no_labels, no_targets = np.empty(0, dtype=np.int64), np.empty((0, outputs), dtype)
-    softmax = loss is LOSSES["softmax_cross_entropy"]
-    if loss.classifies and array.ndim == 1 and (softmax or outputs > 1):
+    if loss.classifies and array.ndim == 1 and (loss.chooses or outputs > 1):
         return _as_labels(array, outputs, name), no_targets
     if array.ndim == 1:
         if outputs != 1:
@@ -84,7 +84,7 @@ def as_targets(
         if not _is_binary(part):
             wrong = (part != 0) & (part != 1)
             raise ValueError(f"{name} must hold 0 and 1 only; found {part[wrong][0]}")
-    if not softmax:
+    if not loss.chooses:
         if outputs == 1 and array.dtype == np.int64:  # no copy: the kernels read them
             return np.require(array[:, 0], requirements=["C", "A"]), no_targets
         return no_labels, np.require(array, dtype, ["C", "A"])
@@ -149,7 +149,12 @@ def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold real numbers; got an array of dtype {array.dtype}")
+        found = f"an array of dtype {array.dtype}"
+        if hasattr(values, "toarray"):
+            found = f"a sparse {type(values).__name__}, of which {name}.toarray() makes an array"
+        raise TypeError(f"{name} must hold real numbers; got {found}")
+    if "numpy.ma" in sys.modules and np.ma.is_masked(values):  # NumPy imports it for those who use it
+        raise ValueError(f"{name} must hold a number in every place; got a masked array with masked ones")
     return array
 
 

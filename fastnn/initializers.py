@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from itertools import pairwise
 
 import numpy as np
@@ -36,43 +36,54 @@ INITIALIZERS: dict[str, Callable[[np.random.Generator, int, int], Matrix]] = {
 }
 
 
-def initial_arrays(
-    init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
-    sizes: Sequence[int],
-    gains: Sequence[str],
-    rng: np.random.Generator,
+def draw_arrays(
+    init: str, sizes: Sequence[int], gains: Sequence[str], rng: np.random.Generator
 ) -> list[tuple[Matrix, Matrix]]:
-    """Return (W, b) of each layer.
+    """Return random (W, b) of each layer.
 
     Parameters
     ----------
-    init : {"auto", "glorot", "he", "zeros"} or sequence of (W, b)
-        "auto" takes for each layer what suits its activation, named in ``gains``. Your own arrays: one pair a layer,
-        W (n_in, n_out) and b (n_out,).
+    init : {"auto", "glorot", "he", "zeros"}
+        "auto" takes for each layer what suits its activation, named in ``gains``.
+    """
+    check_choice("init", init, ["auto", *INITIALIZERS])
+    shapes = list(pairwise(sizes))
+    kinds = gains if init == "auto" else [init] * len(shapes)
+    draws = [INITIALIZERS[kind] for kind in kinds]
+    return [(draw(rng, *shape), np.zeros(shape[1])) for draw, shape in zip(draws, shapes, strict=True)]
+
+
+def own_arrays(
+    init: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], sizes: Sequence[int], dtype: np.dtype
+) -> list[tuple[Matrix, Matrix]]:
+    """Return copies of the user's (W, b) of each layer, W (n_in, n_out) and b (n_out,), in the dtype.
 
     Raises
     ------
-    ValueError
-        If the name is unknown, or the arrays' number, shapes or values do not fit.
+    TypeError, ValueError
+        If the arrays' number, shapes or values do not fit.
     """
     shapes = list(pairwise(sizes))
-    if isinstance(init, str):
-        check_choice("init", init, ["auto", *INITIALIZERS])
-        kinds = gains if init == "auto" else [init] * len(shapes)
-        draws = [INITIALIZERS[kind] for kind in kinds]
-        return [(draw(rng, *shape), np.zeros(shape[1])) for draw, shape in zip(draws, shapes, strict=True)]
+    if not isinstance(init, Sized):
+        raise TypeError(f"init must be a name or a sequence of pairs (W, b); got {type(init).__name__}")
     if len(init) != len(shapes):
         raise ValueError(f"init must hold a pair (W, b) for each of the {len(shapes)} layers; got {len(init)}")
-    return [_own_pair(layer, pair, shape) for layer, (pair, shape) in enumerate(zip(init, shapes, strict=True))]
+    return [_own_pair(layer, pair, shape, dtype) for layer, (pair, shape) in enumerate(zip(init, shapes, strict=True))]
 
 
-def _own_pair(layer: int, pair: tuple[npt.ArrayLike, npt.ArrayLike], shape: tuple[int, int]) -> tuple[Matrix, Matrix]:
+def _own_pair(
+    layer: int, pair: tuple[npt.ArrayLike, npt.ArrayLike], shape: tuple[int, int], dtype: np.dtype
+) -> tuple[Matrix, Matrix]:
     if len(pair) != 2:
         raise ValueError(f"init[{layer}] must be a pair (W, b); got {len(pair)} items")
-    W, b = (np.asarray(array, dtype=np.float64) for array in pair)
+    try:
+        with np.errstate(over="ignore"):  # infinity is named below
+            W, b = (np.array(array, dtype) for array in pair)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"init[{layer}] must hold real numbers: {error}") from error
     for name, array, expected in (("W", W, shape), ("b", b, shape[1:])):
         if array.shape != expected:
             raise ValueError(f"init[{layer}]: {name} must have shape {expected}; got {array.shape}")
         if not np.isfinite(array).all():
-            raise ValueError(f"init[{layer}]: {name} must be finite; found NaN or infinity")
+            raise ValueError(f"init[{layer}]: {name} must be finite in {dtype}; found NaN or infinity")
     return W, b

@@ -35,6 +35,11 @@ class Loss:
         """Whether the targets are classes or yes/no answers, not real numbers."""
         return self.code != Code.SQUARED_ERROR
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the outputs are the probabilities of classes of which each sample has one."""
+        return self.code == Code.SOFTMAX_CROSS_ENTROPY
+
 
 LOSSES = {
     loss.name: loss

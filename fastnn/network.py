@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Data, Model
 from fastnn.activations import Activation, find_activation
 from fastnn.data import as_data, as_samples
-from fastnn.initializers import initial_arrays
-from fastnn.losses import LOSSES, find_loss
+from fastnn.initializers import draw_arrays, own_arrays
+from fastnn.losses import find_loss
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.training import Callback, History
 
@@ -45,9 +47,9 @@ class Network:
     Attributes
     ----------
     parameters : ndarray, (P,)
-        All parameters in one flat vector: W_1 in C order, b_1, W_2, b_2, ...
+        All parameters in one flat vector: W_1 in C order, b_1, W_2, b_2, ... What is assigned is copied into it.
     weights, biases : list of ndarray
-        Views into ``parameters``: W_l (n_in, n_out) and b_l (n_out,).
+        Views into ``parameters``: W_l (n_in, n_out) and b_l (n_out,); ``weights[0][:] = W`` writes into it.
 
     Examples
     --------
@@ -71,18 +73,19 @@ class Network:
         self.sizes = _check_sizes(sizes)
         self.activations = _check_activations(activation, len(self.sizes) - 2)
         self._loss = find_loss(loss)
-        if self._loss is LOSSES["softmax_cross_entropy"] and self.sizes[-1] < 2:
+        if self._loss.chooses and self.sizes[-1] < 2:
             raise ValueError(
                 f"softmax needs at least two output units; got sizes={self.sizes}. For two classes with one output "
                 "take loss='sigmoid_cross_entropy'"
             )
         self.dtype = _check_dtype(dtype)
-        self.rng = np.random.default_rng(rng)
+        self.rng = _check_rng(rng)
         self._model = self._lay_out()
-        self.parameters = _aligned_zeros(int(self._model.biases[-1]) + self.sizes[-1], self.dtype)
-        self._init = init
-        self._trained_on_labels = self._loss is LOSSES["softmax_cross_entropy"]
-        self.reset()
+        self._parameters = _aligned_zeros(int(self._model.biases[-1]) + self.sizes[-1], self.dtype)
+        self._init = init if isinstance(init, str) else own_arrays(init, self.sizes, self.dtype)
+        self._trained_on_labels = self._loss.chooses
+        self._in_training = threading.Lock()
+        self._draw()
 
     def __repr__(self) -> str:
         """Return the architecture as it was given."""
@@ -95,6 +98,19 @@ class Network:
         return self._loss.name
 
     @property
+    def parameters(self) -> Array:
+        """All parameters in one flat vector."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: npt.ArrayLike) -> None:
+        array = np.asarray(values)
+        if array.shape != self._parameters.shape or array.dtype.kind not in "buif":
+            expected = f"{len(self._parameters)} real numbers, {self._parameters.shape}"
+            raise ValueError(f"parameters must be {expected}; got {array.dtype} in shape {array.shape}")
+        self._parameters[:] = array
+
+    @property
     def weights(self) -> list[Array]:
         """Views of the weights, one (n_in, n_out) array a layer."""
         return [W for W, _ in self._layers()]
@@ -104,10 +120,33 @@ class Network:
         """Views of the biases, one (n_out,) array a layer."""
         return [b for _, b in self._layers()]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over, also one in another process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_in_training"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over another network's state, the arrays as aligned copies: those given may be read-only files."""
+        self.__dict__.update(state)
+        self._parameters = _aligned_zeros(len(state["_parameters"]), self.dtype)
+        self._parameters[:] = state["_parameters"]
+        self._state, self._step = state["_state"].copy(), state["_step"].copy()
+        self._in_training = threading.Lock()
+
     def reset(self) -> None:
-        """Draw the initial parameters anew and forget the optimizer's state."""
-        gains = [a.gain for a in self.activations] + ["glorot"]
-        arrays = initial_arrays(self._init, self.sizes, gains, self.rng)
+        """Draw the initial parameters anew and forget the optimizer's state.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is being trained: by another thread, or by the caller of a callback.
+        """
+        with self._alone():
+            self._draw()
+
+    def _draw(self) -> None:
+        arrays = self._init
+        if isinstance(arrays, str):
+            arrays = draw_arrays(arrays, self.sizes, [*(a.gain for a in self.activations), "glorot"], self.rng)
         for (W, b), (W_0, b_0) in zip(self._layers(), arrays, strict=True):
             W[:], b[:] = W_0, b_0
         self.optimizer: Optimizer | None = None
@@ -181,6 +220,8 @@ class Network:
             If an argument does not fit; nothing has been changed then.
         DivergenceError
             If the loss or a parameter is no longer finite; the last finite epoch's parameters are kept.
+        RuntimeError
+            If the network is being trained: by another thread, or by the caller of a callback.
         """
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
@@ -200,12 +241,17 @@ class Network:
             verbose=verbose,
             progress=progress,
         )
-        if reset:
-            self.reset()
-        self._take_up(found)
-        if self._loss.classifies:
-            self._trained_on_labels = data.labels.size > 0
-        return training.train(self, data, plan)
+        if not self.parameters.flags.writeable:
+            raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
+        _kernels.get_backend()  # both raise what is wrong with a variable of the environment before anything changes
+        _kernels.get_num_threads()
+        with self._alone():
+            if reset:
+                self._draw()
+            self._take_up(found)
+            if self._loss.classifies:
+                self._trained_on_labels = data.labels.size > 0
+            return training.train(self, data, plan)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype."""
@@ -239,7 +285,8 @@ class Network:
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for the squared error R^2.
 
-        R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs.
+        R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
+        same.
         """
         data = self._data(X, y)
         return self._score(self._outputs(data.X), data)
@@ -261,6 +308,16 @@ class Network:
         from fastnn import saving
 
         saving.save(self, path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep another training or reset out: it would give the memory away that the kernels write to."""
+        if not self._in_training.acquire(blocking=False):
+            raise RuntimeError("this network is being trained: fit and reset can be called when that has ended")
+        try:
+            yield
+        finally:
+            self._in_training.release()
 
     # --- for the training loop --------------------------------------------------------------------------------------
 
@@ -305,9 +362,10 @@ class Network:
     def _restore(self, snapshot: tuple[Array, Array, npt.NDArray[np.int64]]) -> None:
         self.parameters[:], self._state[:], self._step[:] = snapshot
 
-    def _validate(self, data: Data, history: History) -> None:
-        history.validation_loss.append(float(_kernels.kernels().loss(self._model, self.parameters, data, 0.0)))
-        history.validation_score.append(self._score(self._outputs(data.X), data))
+    def _evaluate(self, data: Data) -> tuple[float, float]:
+        """Return the loss without the penalty, and the score."""
+        loss = float(_kernels.kernels().loss(self._model, self.parameters, data, 0.0))
+        return loss, self._score(self._outputs(data.X), data)
 
     def _decide(self, outputs: Array) -> npt.NDArray[Any]:
         if self._loss.classifies and self.sizes[-1] > 1 and self._trained_on_labels:
@@ -318,8 +376,7 @@ class Network:
 
     def _score(self, outputs: Array, data: Data) -> float:
         if data.labels.size:
-            binary = self.sizes[-1] == 1 and self._loss is LOSSES["sigmoid_cross_entropy"]
-            answers = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
+            answers = outputs[:, 0] >= 0.5 if self.sizes[-1] == 1 else outputs.argmax(axis=1)
             return float((answers == data.labels).mean())
         if self._loss.classifies:
             return float(((outputs >= 0.5) == data.targets).all(axis=1).mean())
@@ -354,9 +411,18 @@ def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
         found = np.dtype(dtype)
     except TypeError as error:
         raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}") from error
+    if dtype is None:  # float64 to NumPy
+        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got None")
     if found.name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {found.name}")
     return found.newbyteorder("=")
+
+
+def _check_rng(rng: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be an integer >= 0, a numpy.random.Generator or None; got {rng!r}") from error
 
 
 def _aligned_zeros(n: int, dtype: np.dtype[Any]) -> Array:

@@ -41,14 +41,11 @@ class Optimizer:
         return np.array([first, second, *rest])
 
     def __post_init__(self) -> None:
-        check_real("learning_rate", self.learning_rate, above=0)
-        for key in ("momentum", "rho", "beta1", "beta2"):
-            if hasattr(self, key):
-                check_real(key, getattr(self, key), low=0, below=1)
-        if hasattr(self, "epsilon"):
-            check_real("epsilon", self.epsilon, above=0)
-        if hasattr(self, "weight_decay"):
-            check_real("weight_decay", self.weight_decay, low=0)
+        decay = {"low": 0.0, "below": 1.0}
+        bounds = {"learning_rate": {"above": 0.0}, "epsilon": {"above": 0.0}, "weight_decay": {"low": 0.0}}
+        bounds |= dict.fromkeys(("momentum", "rho", "beta1", "beta2"), decay)
+        for key in bounds.keys() & {field.name for field in fields(self)}:
+            object.__setattr__(self, key, check_real(key, getattr(self, key), **bounds[key]))
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,9 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.nesterov, bool | np.bool_):
+            raise TypeError(f"nesterov must be True or False; got {self.nesterov!r}")
+        object.__setattr__(self, "nesterov", bool(self.nesterov))
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum > 0; got momentum=0")
 
@@ -166,7 +166,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind i
 
 def find_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None) -> Optimizer:
     """Return the optimizer of that name, or the one given, with the learning rate where one is given."""
-    if isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
         found = optimizer
     else:
         found = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]()  # type: ignore[call-arg]

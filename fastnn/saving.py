@@ -1,7 +1,8 @@
 """Save and load networks as safetensors files: arrays and text, no code that a reader would run.
 
-The tensors are ``parameters`` and, once trained, ``optimizer_state``; the metadata's one entry ``fastnn`` is JSON with
-the architecture, the optimizer and the random generator, so that training continues as if it had never stopped.
+The tensors are ``parameters``, ``optimizer_state`` and, where they were given as arrays, the initial parameters
+``init``; the metadata's one entry ``fastnn`` is JSON with the architecture, the optimizer and the random generator, so
+that training continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnn._kernels import reference
 from fastnn.activations import ACTIVATIONS, leaky_relu
 from fastnn.network import Network
 from fastnn.optimizers import OPTIMIZERS
 
 FORMAT = 1
+_BIT_GENERATORS = (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
 
 
 def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
@@ -40,10 +44,16 @@ def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, str
         If safetensors is not installed.
     OSError
         If the file cannot be written; a file that was there is untouched.
+    TypeError
+        If the optimizer or the random generator is of a class of your own, which ``load`` does not know.
     """
     from safetensors.numpy import save as to_bytes
 
+    _check_known("optimizer", network.optimizer, [type(None), *OPTIMIZERS.values()])
+    _check_known("rng.bit_generator", network.rng.bit_generator, _BIT_GENERATORS)
     tensors = {"parameters": network.parameters, "optimizer_state": network._state}
+    if not isinstance(network._init, str):
+        tensors["init"] = np.concatenate([array.ravel() for layer in network._init for array in layer])
     about = json.dumps(_describe(network), default=_as_list)
     content = to_bytes(tensors, metadata={**(metadata or {}), "fastnn": about, "sha256": _digest(about, tensors)})
     _write_atomically(Path(path), content)
@@ -96,6 +106,13 @@ def _digest(about: str, tensors: dict[str, np.ndarray[Any, Any]]) -> str:
     return digest.hexdigest()
 
 
+def _check_known(name: str, value: object, known: Iterable[type]) -> None:
+    if type(value) not in known:
+        raise TypeError(
+            f"a network whose {name} is a {type(value).__qualname__} cannot be saved: load does not know it"
+        )
+
+
 def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
     """Return an array in the state of a random generator as JSON takes it."""
     return list(array.tolist())
@@ -109,7 +126,7 @@ def _describe(network: Network) -> dict[str, Any]:
         "activations": [{"name": a.name, "slope": a.slope} for a in network.activations],
         "loss": network.loss_name,
         "dtype": network.dtype.name,
-        "init": network._init if isinstance(network._init, str) else "auto",
+        "init": network._init if isinstance(network._init, str) else None,
         "trained_on_labels": network._trained_on_labels,
         "optimizer": None if optimizer is None else {"name": optimizer.name, **asdict(optimizer)},
         "step": int(network._step[0]),
@@ -124,11 +141,16 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]] for a in about["activations"]
     ]
     network = Network(about["sizes"], activations, about["loss"], about["dtype"], _generator(about["rng"]), "zeros")
-    network._init = about["init"]
     if about["optimizer"] is not None:
         options = dict(about["optimizer"])
         network._take_up(OPTIMIZERS[options.pop("name")](**options))
-    for name, array in (("parameters", network.parameters), ("optimizer_state", network._state)):
+    arrays = {"parameters": network.parameters, "optimizer_state": network._state}
+    if about["init"] is None:
+        arrays["init"] = np.empty_like(network.parameters)
+        network._init = list(reference.layers(network._model, arrays["init"]))
+    else:
+        network._init = about["init"]
+    for name, array in arrays.items():
         found = tensors[name]
         if (found.shape, found.dtype) != (array.shape, array.dtype):
             raise ValueError(f"{name} must be {array.shape} {array.dtype}; found {found.shape} {found.dtype}")
@@ -139,10 +161,7 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
-    kinds: dict[str, Any] = {
-        kind.__name__: kind
-        for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
-    }
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in _BIT_GENERATORS}
     bit_generator = kinds[state["bit_generator"]]()
     arrays = {
         key: np.array(value, dtype=bit_generator.state["state"][key].dtype)

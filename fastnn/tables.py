@@ -83,6 +83,8 @@ def _read_npz(path: Path) -> Table:
 def _numbers(values: Any, path: Path) -> Values:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise ValueError(f"{path}: X must be an array of real numbers")
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"{path}: X must be 2-D, samples in rows, and not empty; got shape {values.shape}")
     return values
 
 

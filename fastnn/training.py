@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ _OPERATIONS_PER_SAMPLE = 5000
 # blocks of samples at a time, and their boundaries, so the rounding, must not depend on the length of a call. Nor may
 # the sum of the losses, which is one of sums of so many.
 _GRANULE = 1024
+_EPOCHS_PER_CALL = 10_000  # of a handful of samples, each a millisecond's hundredth: their orders and losses are lists
 _SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 
 
@@ -95,6 +96,10 @@ class DivergenceError(FloatingPointError):
         super().__init__(message)
         self.history = history
 
+    def __reduce__(self) -> tuple[type[DivergenceError], tuple[str, History]]:
+        """Return how a copy is made, also in another process."""
+        return type(self), (str(self), self.history)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -125,20 +130,45 @@ def train(network: Network, data: Data, plan: Plan) -> History:
     together = _epochs_per_call(network, plan)
     try:
         while history.epochs < plan.epochs:
-            orders = [_order(network, plan) for _ in range(min(together, plan.epochs - history.epochs))]
-            _epochs(network, data, plan, orders, history, bar)
-            if plan.validation is not None:
-                network._validate(plan.validation, history)
+            _draw_and_take(network, data, plan, min(together, plan.epochs - history.epochs), history, bar)
+            _validate(network, plan, history)
             if plan.verbose:
                 (bar.write if bar else print)(str(history))
-            if plan.callback is not None and plan.callback(network, history) is True:
+            if plan.callback is not None and _ends(plan.callback(network, history)):
                 break
     except KeyboardInterrupt:
         history.interrupted = True
+        _validate(network, plan, history)
     finally:
         if bar:
             bar.close()
     return history
+
+
+def _draw_and_take(network: Network, data: Data, plan: Plan, epochs: int, history: History, bar: Any) -> None:
+    """Draw the epochs' orders and take them; a divergence leaves the generator as the last finite epoch left it."""
+    generator, before, done = network.rng.bit_generator, network.rng.bit_generator.state, history.epochs
+    try:
+        _epochs(network, data, plan, [_order(network, plan) for _ in range(epochs)], history, bar)
+    except DivergenceError:
+        generator.state = before
+        for _ in range(history.epochs - done):
+            _order(network, plan)
+        raise
+
+
+def _validate(network: Network, plan: Plan, history: History) -> None:
+    """Record the loss and the score on the validation data, unless they are."""
+    if plan.validation is not None and len(history.validation_loss) < history.epochs:
+        with _interrupt_deferred():
+            loss, score = network._evaluate(plan.validation)
+            history.validation_loss.append(loss)
+            history.validation_score.append(score)
+
+
+def _ends(answer: object) -> bool:
+    """Return whether a callback's answer is Python's True or NumPy's."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _epochs_per_call(network: Network, plan: Plan) -> int:
@@ -148,7 +178,7 @@ def _epochs_per_call(network: Network, plan: Plan) -> int:
     """
     if plan.validation is not None or plan.verbose or plan.callback is not None or plan.l2 > 0:
         return 1
-    return max(1, _samples_per_call(network, plan) // plan.samples)
+    return max(1, min(_EPOCHS_PER_CALL, _samples_per_call(network, plan) // plan.samples))
 
 
 def _samples_per_call(network: Network, plan: Plan) -> int:
@@ -197,6 +227,7 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Order], histo
     if not (all(map(math.isfinite, losses)) and all_finite(network.parameters)):
         network._restore(before)
         _diverge(network, data, plan, orders, history, losses[0])
+        return
     history.loss += losses
     history.seconds += [(time.perf_counter() - began) / len(orders)] * len(orders)
     if plan.keep_batch_loss:
@@ -205,10 +236,13 @@ def _epochs(network: Network, data: Data, plan: Plan, orders: list[Order], histo
         raise interrupt
 
 
-def _diverge(network: Network, data: Data, plan: Plan, orders: list[Order], history: History, loss: float) -> NoReturn:
-    """Raise the error of the epoch that diverged, after those before it."""
-    for order in orders if len(orders) > 1 else []:
-        _epochs(network, data, plan, [order], history, None)
+def _diverge(network: Network, data: Data, plan: Plan, orders: list[Order], history: History, loss: float) -> None:
+    """Raise the error of the epoch that diverged, after those before it; halves tell which it is."""
+    if len(orders) > 1:
+        middle = len(orders) // 2
+        for half in (orders[:middle], orders[middle:]):
+            _epochs(network, data, plan, half, history, None)
+        return
     what = "a parameter is no longer finite" if math.isfinite(loss) else f"the loss became {loss}"
     raise DivergenceError(
         f"the training diverged in epoch {history.epochs + 1}: {what} with learning rate "

@@ -6,8 +6,11 @@ import copy
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import fastnn
+from fastnn._kernels.contract import Activation as Code
+from fastnn.activations import Activation
 from fastnn.data import all_finite
 
 X = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0], [2.0, 1.0, 0.0]])
@@ -60,6 +63,8 @@ def refuse(net, error, message, X=X, y=Y, **options):
         (X.astype(str), TypeError, r"X must hold real numbers; got an array of dtype <U"),
         (X + 1j, TypeError, r"X must hold real numbers; got an array of dtype complex128"),
         (X.astype("M8[s]"), TypeError, r"X must hold real numbers; got an array of dtype datetime64"),
+        (sparse.csr_array(X), TypeError, r"X must hold real numbers; got a sparse csr_array, of which X\.toarray"),
+        (np.ma.masked_equal(X, 2), ValueError, r"X must hold a number in every place; got a masked array with masked"),
         (None, TypeError, r"X must hold real numbers; got an array of dtype object"),
         ([[1.0, 2.0, 3.0], [1.0, 2.0]], ValueError, r"X must be an array of numbers: .*inhomogeneous"),
     ],
@@ -143,6 +148,8 @@ def test_finite_however_large(shape):
         ({"l2": -1}, ValueError, r"l2 must be a finite number >= 0; got -1"),
         ({"l2": np.inf}, ValueError, r"l2 must be a finite number >= 0; got inf"),
         ({"optimizer": "adamm"}, ValueError, r"optimizer='adamm' is unknown; known are sgd, rmsprop, adam, adamw"),
+        ({"learning_rate": 10**400}, ValueError, r"learning_rate must be a finite number > 0; got 10"),
+        ({"optimizer": fastnn.optimizers.Optimizer(0.1)}, TypeError, r"optimizer must be a name, one of sgd, rmsprop"),
         ({"optimizer": 3}, TypeError, r"optimizer must be a name, one of sgd, rmsprop, adam, adamw; got 3"),
         ({"validation_data": (WIDE, Y)}, ValueError, r"validation_data X must have 3 columns, .* shape \(3, 4\)"),
         ({"validation_data": (X, Y[:2])}, ValueError, r"validation_data X and validation_data y must have as many"),
@@ -158,6 +165,14 @@ def test_bad_arguments_of_fit(options, error, message):
     refuse(trained(), error, message, **options)
 
 
+@pytest.mark.parametrize(("name", "value"), [("FASTNN_BACKEND", "none"), ("FASTNN_NUM_THREADS", "0")])
+def test_bad_settings_change_nothing(name, value, monkeypatch):
+    net = trained()
+    monkeypatch.setattr(fastnn._kernels, "_forced", None)
+    monkeypatch.setenv(name, value)
+    refuse(net, ValueError, rf"{name}.*'{value}'", reset=True)
+
+
 @pytest.mark.parametrize(("l2", "error"), [(-1, ValueError), ("0", TypeError), (np.nan, ValueError)])
 def test_bad_penalty(l2, error):
     net = trained()
@@ -169,6 +184,7 @@ def test_bad_penalty(l2, error):
 # ---- the arguments of Network
 
 KNOWN = "identity, sigmoid, tanh, relu, leaky_relu"
+SOFTMAX = Activation("softmax", "", "", "glorot", Code.SOFTMAX)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +207,17 @@ KNOWN = "identity, sigmoid, tanh, relu, leaky_relu"
         ({"loss": None}, TypeError, r"loss must be a name, one of .*; got None"),
         ({"dtype": "float16"}, ValueError, r"dtype must be one of float32, float64; got float16"),
         ({"dtype": int}, ValueError, r"dtype must be one of float32, float64; got int"),
+        ({"dtype": None}, TypeError, r"dtype must be one of float32, float64; got None"),
+        ({"rng": "x"}, TypeError, r"rng must be an integer >= 0, a numpy.random.Generator or None; got 'x'"),
+        ({"rng": -1}, ValueError, r"rng must be an integer >= 0, a numpy.random.Generator or None; got -1"),
+        ({"activation": SOFTMAX}, ValueError, rf"activation must be one of {KNOWN}; got 'softmax', an output unit"),
+        ({"init": None}, TypeError, r"init must be a name or a sequence of pairs \(W, b\); got NoneType"),
+        ({"init": [("a", "b"), ("a", "b")]}, ValueError, r"init\[0\] must hold real numbers: could not convert"),
+        (
+            {"init": [(np.full((3, 4), 1e300), np.ones(4)), (np.ones((4, 2)), np.ones(2))]},
+            ValueError,
+            r"init\[0\]: W must be finite in float32; found NaN or infinity",
+        ),
         ({"dtype": "real"}, TypeError, r"dtype must be one of float32, float64; got 'real'"),
         ({"init": "xavier"}, ValueError, r"init='xavier' is unknown; known are auto, glorot, he, zeros"),
         ({"init": []}, ValueError, r"init must hold a pair \(W, b\) for each of the 2 layers; got 0"),
@@ -202,7 +229,7 @@ KNOWN = "identity, sigmoid, tanh, relu, leaky_relu"
         (
             {"init": [(np.full((3, 4), np.nan), np.ones(4)), (np.ones((4, 2)), np.ones(2))]},
             ValueError,
-            r"init\[0\]: W must be finite; found NaN or infinity",
+            r"init\[0\]: W must be finite in float32; found NaN or infinity",
         ),
     ],
     ids=str,

@@ -209,6 +209,32 @@ def test_folded_standardisation_is_the_same_function(dtype, columns):
         np.testing.assert_array_equal(scale.transform(X)[:, 2], 0)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "float16", ">f4"])
+def test_inputs_of_any_type_train_as_the_same_numbers(capsys, folder, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2 if dtype == "bool" else 200, (60, 4))
+    y = X[:, 0] > X[:, 1]
+    np.savez("as_float.npz", X=X.astype(float), y=y)
+    np.savez("as_given.npz", X=X.astype(dtype), y=y)
+    probabilities = []
+    for name in ("as_float", "as_given"):
+        run(capsys, "train", f"{name}.npz", "--epochs", "3", "--hidden", "5", "--out", f"{name}.safetensors")
+        out, _ = run(capsys, "predict", f"{name}.safetensors", f"{name}.npz", "--proba")
+        probabilities.append(np.loadtxt(out.splitlines()[1:], delimiter=","))
+    np.testing.assert_allclose(*probabilities, rtol=1e-4)
+
+
+def test_a_clocks_seconds_are_predicted_as_they_were_trained(capsys, folder):
+    rng = np.random.default_rng(0)
+    offset = rng.normal(size=(400, 3))
+    np.savez("clock.npz", X=1.7e9 + 100 * offset, y=offset[:, 0] > 0)
+    out, _ = run(capsys, "train", "clock.npz", "--epochs", "40", "--learning-rate", "0.02", "--out", "m.safetensors")
+    validated = float(out.split("score ")[-1].split()[0].rstrip(","))
+    assert validated > 0.9
+    assert f"validation samples: {validated:.4f}" in out
+    assert fastnn.load("m.safetensors").dtype == np.float64
+
+
 # --- errors: one line on stderr, exit code 2 --------------------------------------------------------------------------
 
 
@@ -227,6 +253,9 @@ def files(folder):
     write_csv(folder / "many.csv", None, [[i % 7, i] for i in range(1200)])
     np.savez("noX.npz", data=np.zeros(3))
     np.savez("noy.npz", X=np.zeros((3, 2)))
+    np.savez("flat.npz", X=np.zeros(3), y=np.array([0, 1, 0]))
+    np.savez("nothing.npz", X=np.zeros((0, 2)), y=np.zeros(0))
+    np.savez("cube.npz", X=np.zeros((3, 2)), y=np.zeros((3, 1, 1)))
     np.savez("short.npz", X=np.zeros((3, 2)), y=np.array([0, 1]))
     np.save("object.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
     (folder / "broken.safetensors").write_bytes(b"nothing")
@@ -261,6 +290,9 @@ def files(folder):
         ("train noX.npz", "must hold an array X; it holds data"),
         ("train noy.npz", "holds no y"),
         ("train short.npz", "as many rows; got 3 and 2"),
+        ("train flat.npz", "flat.npz: X must be 2-D, samples in rows, and not empty; got shape (3,)"),
+        ("train nothing.npz", "nothing.npz: X must be 2-D, samples in rows, and not empty; got shape (0, 2)"),
+        ("train cube.npz", "y must hold a target for each sample, (m,) or (m, K); got shape (3, 1, 1)"),
         ("train object.npy", "no NumPy file of plain numbers"),
         ("train README.md", "must be a .npz, .npy or .csv file; got .md"),
         ("train good.csv --learning-rate 1e38 --loss squared_error --optimizer sgd", "diverged in epoch"),

@@ -139,3 +139,5 @@ def test_bad_types_of_hyperparameters():
         fastnn.SGD("0.1")
     with pytest.raises(TypeError, match=r"momentum must be .*; got True"):
         fastnn.SGD(0.1, momentum=True)
+    with pytest.raises(TypeError, match=r"nesterov must be True or False; got 'yes'"):
+        fastnn.SGD(0.1, momentum=0.9, nesterov="yes")

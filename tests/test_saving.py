@@ -82,6 +82,42 @@ def test_the_form_of_the_answers_is_kept(path):
         assert fastnn.load(path).predict(X).shape == shape
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.longdouble, int])
+def test_hyperparameters_of_any_type_of_number(path, number):
+    net = network(fastnn.SGD(number(1), momentum=np.float16(0.5), nesterov=np.True_), epochs=1)
+    net.save(path)
+    assert_same(fastnn.load(path), net)
+    assert type(net.optimizer.learning_rate) is float
+    assert net.optimizer.nesterov is True
+
+
+def test_initial_weights_of_your_own_are_kept(path):
+    init = [(np.full((3, 2), 0.1), np.array([1.0, 2.0]))]
+    net = fastnn.Network((3, 2), init=init, rng=0)
+    net.fit(X, Y, epochs=1)
+    init[0][0][:] = 5  # the network has a copy
+    net.save(path)
+    for one in (fastnn.load(path), net):
+        one.reset()
+        np.testing.assert_array_equal(one.parameters, np.float32([0.1] * 6 + [1, 2]))
+
+
+class OwnAdam(fastnn.Adam):
+    pass
+
+
+class OwnGenerator(np.random.PCG64):
+    pass
+
+
+def test_what_load_does_not_know_is_not_saved(path):
+    with pytest.raises(TypeError, match=r"whose optimizer is a OwnAdam cannot be saved"):
+        network(OwnAdam()).save(path)
+    with pytest.raises(TypeError, match=r"whose rng\.bit_generator is a OwnGenerator cannot be saved"):
+        fastnn.Network((3, 2), rng=np.random.Generator(OwnGenerator(1))).save(path)
+    assert not path.exists()
+
+
 def test_other_readers_can_read_the_arrays(path):
     net = network()
     net.save(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -220,6 +221,11 @@ def test_a_callback_ends_the_training_with_true_only(classes):
     assert not history.interrupted
 
 
+def test_numpys_true_ends_the_training_too(classes):
+    history = network().fit(*classes, epochs=10, callback=lambda _, history: np.float64(history.epochs) >= 3)
+    assert history.epochs == 3
+
+
 def test_an_error_in_a_callback_is_raised(classes):
     with pytest.raises(ZeroDivisionError):
         network().fit(*classes, epochs=10, callback=lambda *_: 1 / 0)
@@ -307,6 +313,65 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
     np.testing.assert_array_equal(net.parameters, twin.parameters)
     np.testing.assert_array_equal(net._state, twin._state)
     np.testing.assert_array_equal(net._step, twin._step)
+    assert net.rng.bit_generator.state == twin.rng.bit_generator.state
+
+
+@pytest.mark.parametrize("relation", ["first", "later"])
+def test_an_epoch_that_diverges_among_many_is_found_by_halves(backend, relation, monkeypatch):
+    X, y = np.array([[1.0], [-1.0]]), np.zeros(2)
+    net = fastnn.Network((1, 1), loss="squared_error", rng=0)
+    calls, run = [], fastnn.training._run
+    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append(args[3]) or run(*args))
+    rate = 2.1 if relation == "later" else 1e39
+    with pytest.raises(fastnn.DivergenceError) as caught:
+        net.fit(X, y, batch_size=None, epochs=5000, optimizer="sgd", learning_rate=rate)
+    epochs = caught.value.history.epochs
+    assert (epochs == 0) if relation == "first" else (400 < epochs < 1000)
+    assert f"diverged in epoch {epochs + 1}:" in str(caught.value)
+    assert len(calls) < 40
+    twin = fastnn.Network((1, 1), loss="squared_error", rng=0)
+    monkeypatch.undo()
+    fastnn.set_backend(backend)
+    twin.fit(X, y, batch_size=None, epochs=epochs, optimizer="sgd", learning_rate=rate)
+    np.testing.assert_array_equal(net.parameters, twin.parameters)
+
+
+def test_divergence_reaches_another_process():
+    error = fastnn.DivergenceError("it diverged", fastnn.History(loss=[1.0], seconds=[0.1]))
+    for found in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(found) is fastnn.DivergenceError
+        assert str(found) == "it diverged"
+        assert found.history == error.history
+
+
+def test_many_epochs_of_a_handful_of_samples_go_into_several_calls(monkeypatch):
+    calls = []
+    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append(args[3]) or np.zeros(args[3]))
+    fastnn.set_backend("numpy")
+    monkeypatch.setattr(fastnn.training, "_OPERATIONS_OF_NUMPY", 1e12)
+    history = fastnn.Network((2, 2), rng=0).fit(np.eye(2), [0, 1], batch_size=None, epochs=25_000)
+    assert calls == [10_000, 10_000, 5_000]
+    assert history.epochs == 25_000
+
+
+@pytest.mark.parametrize("when", ["_run", "loss", "forward"])
+def test_every_whole_epoch_is_validated_also_the_one_that_is_interrupted(monkeypatch, classes, when):
+    kernels = fastnn._kernels.kernels()
+    place = fastnn.training if when == "_run" else kernels
+    call, calls = getattr(place, when), []
+
+    def call_and_interrupt(*args):
+        result = call(*args)
+        calls.append(when)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(place, when, call_and_interrupt)
+    history = network().fit(*classes, batch_size=None, epochs=5, validation_data=classes)
+    assert history.interrupted
+    of_each_epoch = (history.loss, history.seconds, history.validation_loss, history.validation_score)
+    assert [len(numbers) for numbers in of_each_epoch] == [2, 2, 2, 2]
 
 
 def test_epochs_that_were_whole_when_an_interrupt_was_heard_are_recorded(monkeypatch, classes):

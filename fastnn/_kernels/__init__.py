@@ -99,7 +99,7 @@ def get_num_threads() -> int:
     if _threads is not None:
         return _threads
     variable = os.environ.get("FASTNN_NUM_THREADS")
-    if variable is None:
+    if not variable:
         return _available_cpus()
     if not variable.isdecimal() or int(variable) < 1:
         raise ValueError(f"FASTNN_NUM_THREADS must be an integer >= 1; got {variable!r}")
