@@ -219,6 +219,23 @@ def test_bad_number_of_threads(value, error):
     assert fastnn.get_num_threads() == before
 
 
+def test_a_threading_layer_that_cannot_be_loaded_is_told_each_time(monkeypatch):
+    """The threads are free again after the error: once, later fits went on in silence with one."""
+    need("numba")
+    import numba
+
+    def fail():
+        raise ValueError("no threading layer")
+
+    fastnn.set_backend("numba")
+    fastnn.set_num_threads(2)
+    monkeypatch.setattr(numba, "get_num_threads", fail)
+    X, y = np.ones((3000, 200)), np.arange(3000) % 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no threading layer"):
+            fastnn.Network((200, 100, 2)).fit(X, y, batch_size=None, epochs=5)
+
+
 def test_show_config(backend, capsys):
     fastnn.set_num_threads(2)
     fastnn.show_config()

@@ -114,6 +114,7 @@ def _small_layers_are_deferred(monkeypatch):
     monkeypatch.setattr(job, "DEFERRED_WEIGHTS", SMALL)
     monkeypatch.setattr(job, "WALK_WEIGHTS", SMALL)
     monkeypatch.setattr(job, "TURN_WEIGHTS", SMALL // 2)  # several tasks in each part
+    monkeypatch.setattr(job, "TURN_UNITS", 1)
 
 
 def deferred(made):
@@ -218,6 +219,33 @@ def test_a_penalty_that_shrinks_the_weights_fast(compiled, jobs, share):
     found = run(compiled, case, random_order(), True, l2)
     assert bool(jobs[0]["per_sample"]) == (share < 1)
     assert_same(case, found, plain_loop("all", "float64", True, l2))
+
+
+@pytest.mark.parametrize("sizes", [(6, 8, 1), (6, 70, 2), (6, 300, 300, 2)], ids=str)
+def test_a_penalty_smaller_than_a_rounding_a_block(compiled, sizes):
+    """In float32 it adds up before it goes into the weights: those of inputs that are zero shrink by it alone."""
+    m, rate, share = 8192, 2.0**-10, 2.0**-25 / BLOCK  # of each step; 1 - 2^-25 is 1 in float32
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(m, 6)).astype(np.float32)
+    X[:, :2] = 0
+    net = fastnn.Network(sizes, loss="sigmoid_cross_entropy", rng=1)
+    before = net.weights[0][:2].astype(float)
+    fastnn.set_backend(compiled.__name__.rpartition(".")[2])
+    l2 = share * m / rate
+    net.fit(X, rng.integers(0, 2, m), optimizer="sgd", learning_rate=rate, batch_size=1, epochs=8, l2=l2)
+    shrunk = 1 - net.weights[0][:2] / before
+    assert shrunk.mean() == pytest.approx(8 * m * share, rel=0.1)
+
+
+@pytest.mark.parametrize(("sizes", "tasks"), [((3, 64, 100_000), 1), ((3, 256, 10_000), 4), ((3, 2048, 300), 3)])
+def test_a_turn_has_no_more_tasks_than_units_for_them(compiled, jobs, monkeypatch, sizes, tasks):
+    """Each has a summand of the second layer's outputs: 25 a part took 122 MB where the parameters take 26."""
+    names = ("DEFERRED_WEIGHTS", "WALK_WEIGHTS", "TURN_WEIGHTS", "TURN_UNITS")
+    for name, number in zip(names, (*LARGE, 32), strict=True):
+        monkeypatch.setattr(job, name, number)
+    results = [run(kernels, case := make_case(sizes, "tanh", m=3), NO_ORDER) for kernels in (compiled, reference)]
+    assert jobs[0]["turned"] == tasks
+    assert_same(case, *results)
 
 
 @pytest.mark.parametrize(

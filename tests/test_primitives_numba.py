@@ -120,7 +120,7 @@ def run_gram_rows(first, n, X, x_row, G, g_row):
 
 @entry_point
 def run_add_rows_and_ask(rows, n, M, m_row, v, out):
-    add_rows_and_ask(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
+    add_rows_and_ask(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(M, 0), pointer(out, 0))
 
 
 @entry_point
@@ -486,6 +486,17 @@ def test_activations_of_vectors_equal_the_array_forms_bit_for_bit(activation, dt
     run_activate(code, slope, z, z.size)
     run_derivative(code, slope, z, delta, z.size)
     np.testing.assert_array_equal(out, [z, delta])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_of_infinities_and_nan(dtype):
+    lanes = simd.LEVEL.lanes(8 * np.dtype(dtype).itemsize)
+    z = np.resize(np.array([-np.inf, np.inf, np.nan, -1, -0.0, 2], dtype), lanes)
+    expected, out = np.resize(np.array([0, np.inf, np.nan, 0, 0, 2], dtype), lanes), np.empty((2, lanes), dtype)
+    run_activated(int(Activation.RELU), np.zeros(1, dtype), z, z, out)
+    np.testing.assert_array_equal(out[0], expected)
+    run_activate(int(Activation.RELU), 0.0, z, z.size)
+    np.testing.assert_array_equal(z, expected)
 
 
 @entry_point

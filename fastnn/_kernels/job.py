@@ -59,7 +59,7 @@ INTEGERS = (
 NUMBERS = (
     "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
     # of the step under way
-    "rate", "correction1", "correction2", "scale", "delta_scale",
+    "rate", "correction1", "correction2", "scale", "folded", "delta_scale",
 )  # fmt: skip
 JOB = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
 
@@ -107,6 +107,7 @@ BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # where it takes 500 (9.6 for 5.9).
 WALK_WEIGHTS = 65536
 TURN_WEIGHTS = 131072  # of a task of the turn in the second layer: each has a summand of its outputs
+TURN_UNITS = 32  # of the first layer, at least: else summands of a wide second one are more than its weights
 
 
 Count = TypeVar("Count", int, Integers)
@@ -334,7 +335,8 @@ class Job:
         split = np.where(deferred, self._line_below(self._rows_walked() // 2), 0)
         self._column("deferred")[:], self._column("split")[:] = deferred, split
         if split[1:2].any() and turned:
-            self.set(turned=-(-int(weights[1]) // (2 * TURN_WEIGHTS)))
+            most = max(1, int(split[1]) // max(TURN_UNITS, self._lanes))
+            self.set(turned=min(most, -(-int(weights[1]) // (2 * TURN_WEIGHTS))))
         # Either the walk's layers are divided, or the products of a block in the first one.
         walked = int(weights[1:].max(initial=0, where=split[1:] > 0))
         block = 4 * BLOCK_SAMPLES * int(weights[0] * deferred[0])

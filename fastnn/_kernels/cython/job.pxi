@@ -25,7 +25,7 @@ cdef struct Job:
     int64_t sigmoid_cross_entropy_array, lead, run_task
     double momentum, second, epsilon, weight_decay, nesterov, l2
     # of the step under way
-    double rate, correction1, correction2, scale, delta_scale
+    double rate, correction1, correction2, scale, folded, delta_scale
 
 
 # The columns of the layer table.

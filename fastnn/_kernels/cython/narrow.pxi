@@ -37,7 +37,7 @@ cdef double walk_narrow(Job *job, const real *like) noexcept nogil:
     cdef fastnn_walk piece
     cdef real *deltas = layer_memory(job, reals(like, job.tiles), 0, DELTAS, 0)
     piece.units, piece.activation = layer_of(job, 0, 1.0), field(job, 1, ACTIVATION)
-    piece.n_in, piece.rate_stride, piece.l2, piece.scale, piece.c = job.n_inputs, job.rate_stride, job.l2, 1.0, 0.0
+    piece.n_in, piece.rate_stride, piece.l2, piece.scale, piece.c = job.n_inputs, job.rate_stride, job.l2, job.scale, 0.0
     while first < job.tile_count:
         piece.count = min(SAMPLES_OF_PIECE, job.tile_count - first)
         for t in range(job.tile_start + job.tile_rows + first, job.tile_start + job.tile_rows + first + piece.count):

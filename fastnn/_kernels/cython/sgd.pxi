@@ -1,11 +1,11 @@
 # Exact stochastic gradient descent in blocks of samples; the derivation is in docs/exact-sgd.md.
 #
-# Within a block the weights of a large layer stay as they were, W_0. With c_u = alpha_u / s_{u+1} and the factor that the
-# penalty has shrunk the weights by, s_{t+1} = s_t (1 - alpha_t l2), the weights before step t are
+# Weights are stored as U = W / s, with the factor that the penalty shrinks them by, s_{t+1} = s_t (1 - alpha_t l2). Within
+# a block those of a large layer stay as they were, U_0. With c_u = alpha_u / s_{u+1} the weights before step t are
 #
-#     W_t = s_t (W_0 - sum_{u < t} c_u a_u^T delta_u),
+#     W_t = s_t (U_0 - sum_{u < t} c_u a_u^T delta_u),
 #
-# so that z_t = s_t (a_t W_0 - sum_{u < t} c_u (a_t . a_u) delta_u) + b_t: one product for the whole block in the first
+# so that z_t = s_t (a_t U_0 - sum_{u < t} c_u (a_t . a_u) delta_u) + b_t: one product for the whole block in the first
 # layer, where a_t is given, and small corrections. At its end the block's updates are one product again. These are the
 # steps of one-at-a-time descent, in other order of additions. A small layer takes its update at once instead (U_t =
 # W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in walk.pxi.
@@ -67,12 +67,24 @@ cdef void project_part(const Job *job, const real *like, int64_t task) noexcept 
     add_gram(job, like, part, group, groups)
 
 
+cdef enum:
+    # In float32 a factor nearer to 1 than some 1e-7 is 1: after so many samples it is far enough, after a block it may not
+    # be. Calls begin at multiples of so many: whatever their length, the bits are the same.
+    FOLDED_SAMPLES = 1024
+
+
+cdef inline double factor_to_fold(const Job *job) noexcept nogil:
+    """Return the factor of the penalty that goes into the weights at this block's end; 1: it is carried on."""
+    cdef bint folds = job.next_count == 0 or job.next_start % FOLDED_SAMPLES == 0 or job.scale < 0.5
+    return job.scale if folds else 1.0
+
+
 cdef void add_updates(const Job *job, const real *like, int64_t task) noexcept nogil:
-    """Apply the block's deferred updates to rows of one layer's weights; scale all weights by the penalty's factor."""
+    """Apply the block's deferred updates to rows of one layer's weights; scale them by what is folded of the factor."""
     cdef int64_t *entry = integers(job.block_table) + 3 * task
     cdef int64_t layer = entry[0], begin = entry[1], end = entry[2]
     cdef int64_t i, width_in = field(job, layer, WIDTH_IN), width = field(job, layer, WIDTH_OUT), a_row, columns
-    cdef real scale = <real>job.scale
+    cdef real folded = <real>job.folded
     cdef real *memory = reals(like, job.tiles)
     cdef real *D = layer_memory(job, memory, layer, DELTAS, 0)
     cdef real *A = block_inputs(job, like, job.parity)
@@ -87,9 +99,9 @@ cdef void add_updates(const Job *job, const real *like, int64_t task) noexcept n
         M = reals(like, field(job, layer, TRANSPOSED)) + begin * width_in
     if field(job, layer, DEFERRED):
         multiply(end - begin, columns, job.tile_count, A + begin, 1, a_row, B, columns, M, columns, FASTNN_ADD, M)
-    if job.scale != 1.0:
+    if job.folded != 1.0:
         for i in range((end - begin) * columns):
-            M[i] *= scale
+            M[i] *= folded
 
 
 cdef void store_weights(const Job *job, const real *like) noexcept nogil:

@@ -168,11 +168,14 @@ cdef void sample_block(Job *job, const real *like, int64_t thread) noexcept nogi
     walk(job, like, thread)
     if job.threads == 1:
         prepare(job, like)
+    job.folded = factor_to_fold(job)
     run_phase(job, like, thread, APPLY, 0, job.blocks)
+    job.scale /= job.folded
 
 
 cdef void lead_samples(Job *job, const real *like, int64_t thread) noexcept nogil:
     """Go through the samples in blocks, one step for each sample."""
+    job.scale = 1.0
     job.next_start, job.next_count, job.parity = 0, min(job.tile_rows, job.samples), 1
     prepare(job, like)
     while job.next_count > 0:

@@ -194,7 +194,7 @@ cdef double walk_samples(Job *job, const real *like, int64_t thread) noexcept no
     cdef bint helped = job.threads > 1 and not at_once
     # Where all threads are needed in the walk, they prepare a sample each time, beside the layer that leads there.
     cdef int64_t ahead = 1 if divided else SAMPLES_AHEAD, tasks = 0
-    cdef double rate, shrunk, scale = 1.0, c = 0.0
+    cdef double rate, shrunk, scale = job.scale, c = 0.0
     cdef real *memory = reals(like, job.tiles)
     cdef real *before = row_of(job, like, 0)
     cdef real *x
@@ -252,9 +252,8 @@ cdef void update_first_layer(const Job *job, const real *like, int64_t thread, d
 
 
 cdef void walk(Job *job, const real *like, int64_t thread) noexcept nogil:
-    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
+    """Go through the block's samples in order, with the factor that the penalty has shrunk the weights by."""
     cdef double c
-    job.scale = 1.0
     if one_output(job):
         load_targets(job, reals(like, job.tiles) + job.compact + job.tile_rows, job.tile_start, job.tile_count)
     c = walk_narrow(job, like) if is_narrow(job, like) else walk_samples(job, like, thread)

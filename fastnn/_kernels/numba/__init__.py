@@ -45,12 +45,14 @@ class _Kernels(CompiledKernels):
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
             work.ctypes(job.address, None)  # nothing is read from the second argument: its type tells the dtype
             return
-        before = numba.get_num_threads()
         try:
-            numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-            training.run(work.address, job.address, threads)
+            before = numba.get_num_threads()  # raises where the threading layer that is asked for cannot be loaded
+            try:
+                numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+                training.run(work.address, job.address, threads)
+            finally:
+                numba.set_num_threads(before)
         finally:
-            numba.set_num_threads(before)
             _threads_in_use.release()
 
 

@@ -199,6 +199,11 @@ def tanh_derivative(a: Lanes, delta: Lanes) -> Lanes:
     return delta * (a.constant(1.0) - a * a)
 
 
+def relu(z: Lanes) -> Lanes:
+    """Return 0 where z < 0, z elsewhere."""
+    return z.constant(0.0).where(z.compare("<", 0.0), z)
+
+
 def leaky_relu(z: Lanes, slope: Lanes) -> Lanes:
     """Return z where z > 0, slope z elsewhere."""
     return z.where(z.compare(">", 0.0), z * slope)
@@ -241,7 +246,7 @@ def _lanes_intrinsic(equation: Callable[..., Lanes], inline: bool = False) -> An
     return intrinsic(typings[equation.__code__.co_argcount - 1])
 
 
-sigmoid_, tanh_, leaky_relu_ = (_lanes_intrinsic(equation) for equation in (sigmoid, tanh, leaky_relu))
+sigmoid_, tanh_, relu_, leaky_relu_ = (_lanes_intrinsic(equation) for equation in (sigmoid, tanh, relu, leaky_relu))
 sigmoid_derivative_, tanh_derivative_, leaky_relu_derivative_ = (
     _lanes_intrinsic(equation) for equation in (sigmoid_derivative, tanh_derivative, leaky_relu_derivative)
 )
@@ -255,6 +260,7 @@ inverse_of_1_plus_, larger_, chosen_ = (
 
 _exp_map, _log_map = map_intrinsic("exp", exp), map_intrinsic("log", log)
 _sigmoid_map, _tanh_map = map_intrinsic("sigmoid", sigmoid), map_intrinsic("tanh", tanh)
+_relu_map = map_intrinsic("relu", relu)
 _leaky_relu_map = map_intrinsic("leaky_relu", leaky_relu)
 _sigmoid_derivative_map = map_intrinsic("sigmoid_derivative", sigmoid_derivative)
 _tanh_derivative_map = map_intrinsic("tanh_derivative", tanh_derivative)
@@ -272,7 +278,9 @@ def activated(activation, x, slope):
         return sigmoid_(x)
     if activation == _TANH:
         return tanh_(x)
-    if activation in (_RELU, _LEAKY_RELU):
+    if activation == _RELU:
+        return relu_(x)
+    if activation == _LEAKY_RELU:
         return leaky_relu_(x, slope)
     return x
 
@@ -315,7 +323,7 @@ def activate(activation, slope, z, n):
     elif activation == _TANH:
         _tanh_map((z,), (z,), (), n)
     elif activation == _RELU:
-        _leaky_relu_map((z,), (z,), (0.0,), n)
+        _relu_map((z,), (z,), (), n)
     elif activation == _LEAKY_RELU:
         _leaky_relu_map((z,), (z,), (slope,), n)
 

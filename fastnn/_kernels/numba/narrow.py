@@ -55,7 +55,7 @@ def walk_vectors(vectors, job, like):
     activation, slope, units = field(job, 0, ACTIVATION), slope_of(job, like, START), field(job, 0, N_OUT)
     last, zero = width - lanes(like), fill(real(like, 0.0))
     b0, b1, v0, v1, top = load(bias, 0), load(bias, last), load(V, 0), load(V, last), output_bias[0]
-    scale, c, before = 1.0, 0.0, row_of(job, like, START)
+    scale, c, before = job.scale, 0.0, row_of(job, like, START)
     for t in range(job.tile_count):
         step = job.tile_start + t
         if step + job.tile_rows < job.samples:

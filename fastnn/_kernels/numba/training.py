@@ -30,7 +30,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.outputs import output_deltas, output_units
-from fastnn._kernels.numba.sgd import add_updates, prepare, prepare_sample, project_part, store_weights
+from fastnn._kernels.numba.sgd import add_updates, factor_to_fold, prepare, prepare_sample, project_part, store_weights
 from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
 from fastnn._kernels.numba.simd import advance
 from fastnn._kernels.numba.staging import enter_window, pieces_of, stage
@@ -240,12 +240,15 @@ def sample_block(job, like, thread):
     walk(job, like, thread)
     if job.threads == 1:
         prepare(job, like)
+    job.folded = factor_to_fold(job)
     run_phase(job, like, thread, APPLY, START, job.blocks)
+    job.scale /= job.folded
 
 
 @kernel
 def lead_samples(job, like, thread):
     """Go through the samples in blocks, one step for each sample."""
+    job.scale = 1.0
     job.next_start, job.next_count, job.parity = 0, min(job.tile_rows, job.samples), 1
     prepare(job, like)
     while job.next_count > 0:

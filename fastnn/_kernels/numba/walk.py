@@ -166,7 +166,7 @@ def walk_samples(job, like, thread):
     helped = job.threads > 1 and not at_once
     # Where all threads are needed in the walk, they prepare a sample each time, beside the layer that leads there.
     ahead, tasks = 1 if divided else SAMPLES_AHEAD, 0
-    scale, c, before = 1.0, 0.0, row_of(job, like, START)
+    scale, c, before = job.scale, 0.0, row_of(job, like, START)
     for t in range(job.tile_count):
         step = job.tile_start + t
         if at_once and step + job.tile_rows < job.samples:
@@ -221,8 +221,7 @@ def update_first_layer(job, like, thread, c):
 
 @kernel
 def walk(job, like, thread):
-    """Go through the block's samples in order; leave the factor that the penalty has shrunk the weights by."""
-    job.scale = 1.0
+    """Go through the block's samples in order, with the factor that the penalty has shrunk the weights by."""
     if one_output(job):
         targets = advance(reals(like, job.tiles), job.compact + job.tile_rows)
         load_targets(job, targets, job.tile_start, job.tile_count)
