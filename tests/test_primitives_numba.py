@@ -120,7 +120,7 @@ def run_gram_rows(first, n, X, x_row, G, g_row):
 
 @entry_point
 def run_add_rows_and_ask(rows, n, M, m_row, v, out):
-    add_rows_and_ask(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(M, 0), pointer(out, 0))
+    add_rows_and_ask(rows, n, pointer(M, 0), m_row, pointer(v, 0), pointer(out, 0))
 
 
 @entry_point

@@ -104,7 +104,7 @@ static void gram_rows(ptrdiff_t first, ptrdiff_t n, const REAL *X, ptrdiff_t x_r
         gram_tile(TILE_VECTORS, n, X + u * x_row, X + first * x_row, x_row, G + first * g_row + u, g_row);
 }
 
-INLINE void add_rows_of(const int R, const REAL *next, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v,
+INLINE void add_rows_of(const int R, const int ask, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v,
                         REAL *out)
 {
     vec factors[8];
@@ -113,7 +113,7 @@ INLINE void add_rows_of(const int R, const REAL *next, ptrdiff_t n, const REAL *
         vec total = load(out + j);
         UNROLL for (int r = 0; r < R; r++) {
             total = fused(load(M + r * m_row + j), factors[r], total);
-            if (next != NULL && r < R / 2) ask_for(next + r * m_row + j);
+            if (ask && r < R / 2) ask_for(M + (R + r) * m_row + j);
         }
         store(out + j, total);
     }
@@ -122,21 +122,20 @@ INLINE void add_rows_of(const int R, const REAL *next, ptrdiff_t n, const REAL *
 /* The last rows come first: they are what dots has left in a cache that does not hold them all. */
 static void add_rows(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
 {
-    for (; rows >= 8; rows -= 8) add_rows_of(8, NULL, n, M + (rows - 8) * m_row, m_row, v + rows - 8, out);
-    for (; rows >= 4; rows -= 4) add_rows_of(4, NULL, n, M + (rows - 4) * m_row, m_row, v + rows - 4, out);
-    for (; rows >= 2; rows -= 2) add_rows_of(2, NULL, n, M + (rows - 2) * m_row, m_row, v + rows - 2, out);
-    for (; rows > 0; rows--) add_rows_of(1, NULL, n, M + (rows - 1) * m_row, m_row, v + rows - 1, out);
+    for (; rows >= 8; rows -= 8) add_rows_of(8, 0, n, M + (rows - 8) * m_row, m_row, v + rows - 8, out);
+    for (; rows >= 4; rows -= 4) add_rows_of(4, 0, n, M + (rows - 4) * m_row, m_row, v + rows - 4, out);
+    for (; rows >= 2; rows -= 2) add_rows_of(2, 0, n, M + (rows - 2) * m_row, m_row, v + rows - 2, out);
+    for (; rows > 0; rows--) add_rows_of(1, 0, n, M + (rows - 1) * m_row, m_row, v + rows - 1, out);
 }
 
-/* The same for at most eight rows in a first-level cache, while half as many of the next ones come there from the second:
-   all of them would crowd out what is in use (a turn of 384 to 640 units takes up to 1.13 times as long). */
-static void add_rows_and_ask(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v,
-                             const REAL *next, REAL *out)
+/* The same for at most eight rows in a first-level cache, while half as many of the next come there from the second: all
+   of them would crowd out what is in use (a turn of 384 to 640 units takes up to 1.13 times as long). */
+static void add_rows_and_ask(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff_t m_row, const REAL *v, REAL *out)
 {
     if (rows == 8)
-        add_rows_of(8, next, n, M, m_row, v, out);
+        add_rows_of(8, 1, n, M, m_row, v, out);
     else if (rows == 4)
-        add_rows_of(4, next, n, M, m_row, v, out);
+        add_rows_of(4, 1, n, M, m_row, v, out);
     else
         add_rows(rows, n, M, m_row, v, out);
 }

@@ -68,7 +68,7 @@ typedef struct fastnn_walk {
    gram_rows: G[t * g_row + u] = sum_j X[t * x_row + j] * X[u * x_row + j], j < n, a multiple of the lanes, for the four
        rows t from first on, a multiple of four, and all u up to the last of them.
    add_rows: out[j] += sum_r v[r] * M[r * m_row + j], r < rows, j < n, a multiple of the lanes; the last rows come first.
-   add_rows_and_ask: the same for up to eight rows of M, while half as many are asked for from next on.
+   add_rows_and_ask: the same for up to eight rows of M, while half as many of the next are asked for.
    sum: x[0] + ... + x[n - 1], added in an order that depends on n alone.
    activate: z = g(z) in place. multiply_by_derivative: delta *= g', taken from the activation's output a.
    sigmoid_cross_entropy_array: out = max(z, 0) - z y + log(1 + exp(-|z|)), the losses of logits z and targets y.
@@ -103,7 +103,7 @@ typedef struct fastnn_walk {
         void (*gram_rows)(ptrdiff_t first, ptrdiff_t n, const real *X, ptrdiff_t x_row, real *G, ptrdiff_t g_row);    \
         void (*add_rows)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v, real *out);      \
         void (*add_rows_and_ask)(ptrdiff_t rows, ptrdiff_t n, const real *M, ptrdiff_t m_row, const real *v,          \
-                                 const real *next, real *out);                                                                          \
+                                 real *out);                                                                          \
         real (*sum)(const real *x, ptrdiff_t n);                                                                      \
         void (*activate)(int activation, real slope, real *z, ptrdiff_t n);                                           \
         void (*multiply_by_derivative)(int activation, real slope, const real *a, real *delta, ptrdiff_t n);          \

@@ -67,7 +67,7 @@ cdef extern from "primitives.h" nogil:
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
                          float *out) noexcept nogil
         void (*add_rows_and_ask)(Py_ssize_t rows, Py_ssize_t n, const float *M, Py_ssize_t m_row, const float *v,
-                                 const float *next, float *out) noexcept nogil
+                                 float *out) noexcept nogil
         float (*sum)(const float *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, float slope, float *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, float slope, const float *a, float *delta,
@@ -111,7 +111,7 @@ cdef extern from "primitives.h" nogil:
         void (*add_rows)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
                          double *out) noexcept nogil
         void (*add_rows_and_ask)(Py_ssize_t rows, Py_ssize_t n, const double *M, Py_ssize_t m_row, const double *v,
-                                 const double *next, double *out) noexcept nogil
+                                 double *out) noexcept nogil
         double (*sum)(const double *x, Py_ssize_t n) noexcept nogil
         void (*activate)(int activation, double slope, double *z, Py_ssize_t n) noexcept nogil
         void (*multiply_by_derivative)(int activation, double slope, const double *a, double *delta,

@@ -124,12 +124,12 @@ cdef inline void add_rows(
 
 
 cdef inline void add_rows_and_ask(
-    int64_t rows, int64_t n, const real *M, int64_t m_row, const real *v, const real *next, real *out
+    int64_t rows, int64_t n, const real *M, int64_t m_row, const real *v, real *out
 ) noexcept nogil:
     if real is float:
-        F32.add_rows_and_ask(rows, n, M, m_row, v, next, out)
+        F32.add_rows_and_ask(rows, n, M, m_row, v, out)
     else:
-        F64.add_rows_and_ask(rows, n, M, m_row, v, next, out)
+        F64.add_rows_and_ask(rows, n, M, m_row, v, out)
 
 
 cdef inline real total_of(const real *values, int64_t n) noexcept nogil:

@@ -5,7 +5,7 @@ And the inner products of the rows of one matrix, which a block of samples needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -112,21 +112,6 @@ class _Dots:
         builder.ret_void()
 
 
-def _switch(builder: Any, rows: Any, counts: Iterable[int], emit: Callable[[int], Any]) -> None:
-    """Emit a case for each of the counts of rows."""
-    after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
-    switch = builder.switch(rows, other)
-    for count in counts:
-        case = builder.append_basic_block(f"rows_{count}")
-        switch.add_case(INT64(count), case)
-        builder.position_at_end(case)
-        emit(count)
-        builder.branch(after)
-    builder.position_at_end(other)
-    builder.unreachable()
-    builder.position_at_end(after)
-
-
 def _by_rows(emit: Callable[..., Any]) -> Any:
     """Make the intrinsic that emits its work for 8, 4, 2 or 1 rows, whichever it is asked for."""
 
@@ -136,7 +121,17 @@ def _by_rows(emit: Callable[..., Any]) -> Any:
 
         def codegen(context, builder, signature, args):
             rows, *others = args
-            _switch(builder, rows, ROWS, lambda count: emit(builder, context.get_value_type(real), count, *others))
+            after, other = builder.append_basic_block("after"), builder.append_basic_block("other")
+            switch = builder.switch(rows, other)
+            for count in ROWS:
+                case = builder.append_basic_block(f"rows_{count}")
+                switch.add_case(INT64(count), case)
+                builder.position_at_end(case)
+                emit(builder, context.get_value_type(real), count, *others)
+                builder.branch(after)
+            builder.position_at_end(other)
+            builder.unreachable()
+            builder.position_at_end(after)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, M, types.int64, v, out), codegen
@@ -187,15 +182,12 @@ def gram_rows(first, n, X, x_row, G, g_row):
 
 
 class _AddedRows:
-    """Emits the function that adds so many rows of M, each times a number of v: (n, M, m_row, v, out).
-
-    ``ask``: it has one more argument, from where on it asks for half as many rows.
-    """
+    """Emits the function that adds so many rows of M, each times a number of v: (n, M, m_row, v, out)."""
 
     def __init__(self, module: ir.Module, scalar: Any, rows: int, ask: bool) -> None:
-        self.scalar, self.vector, self.rows = scalar, vector_type(scalar), rows
+        self.scalar, self.vector, self.rows, self.ask = scalar, vector_type(scalar), rows, ask
         name = f"fastnn_add_rows_{rows}{'_and_ask' if ask else ''}_{type_name(self.vector)}"
-        self.function, is_new = function(module, name, ir.VoidType(), [INT64, POINTER, INT64, *[POINTER] * (2 + ask)])
+        self.function, is_new = function(module, name, ir.VoidType(), [INT64, POINTER, INT64, POINTER, POINTER])
         if is_new:
             self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
             self._emit(*self.function.args)
@@ -203,18 +195,18 @@ class _AddedRows:
     def _at(self, base: Any, i: Any) -> Any:
         return self.builder.gep(base, [i], source_etype=self.scalar)
 
-    def _emit(self, n: Any, M: Any, m_row: Any, v: Any, out: Any, *ahead: Any) -> None:
+    def _emit(self, n: Any, M: Any, m_row: Any, v: Any, out: Any) -> None:
         builder, align = self.builder, element_size(self.scalar)
-        rows = [self._at(M, builder.mul(m_row, INT64(r))) for r in range(self.rows)]
-        asked = [self._at(first, builder.mul(m_row, INT64(r))) for first in ahead for r in range(self.rows // 2)]
+        count = self.rows + (self.rows // 2 if self.ask else 0)
+        rows = [self._at(M, builder.mul(m_row, INT64(r))) for r in range(count)]
         numbers = [builder.load(self._at(v, INT64(r)), typ=self.scalar) for r in range(self.rows)]
         factors = [broadcast(builder, number, self.vector) for number in numbers]
         with cgutils.for_range_slice(builder, INT64(0), n, INT64(self.vector.count), INT64) as (j, _):
             place = self._at(out, j)
             total = builder.load(place, align=align, typ=self.vector)
-            for row, factor in zip(rows, factors, strict=True):
+            for row, factor in zip(rows, factors, strict=False):
                 total = fma(builder, builder.load(self._at(row, j), align=align, typ=self.vector), factor, total)
-            for row in asked:
+            for row in rows[self.rows :]:
                 ask_for(builder, self._at(row, j))
             builder.store(total, place, align=align)
         builder.ret_void()
@@ -226,23 +218,10 @@ def add_some_rows(builder, scalar, rows, *arguments):
     builder.call(_AddedRows(builder.module, scalar, rows, ask=False).function, arguments)
 
 
-@intrinsic
-def add_some_rows_and_ask(typingctx, rows, n, M, m_row, v, ahead, out):
-    """Add 8 or 4 rows, and ask for half as many from ``ahead`` on."""
-    real = require_pointer(M, v, ahead, out)
-
-    def codegen(context, builder, signature, args):
-        rows, n, M, m_row, v, ahead, out = args
-        scalar = context.get_value_type(real)
-
-        def emit(count):
-            function = _AddedRows(builder.module, scalar, count, ask=True).function
-            builder.call(function, [n, M, m_row, v, out, ahead])
-
-        _switch(builder, rows, ROWS[:2], emit)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, M, types.int64, v, ahead, out), codegen
+@_by_rows
+def add_some_rows_and_ask(builder, scalar, rows, *arguments):
+    """Add some rows, and ask for half as many after them."""
+    builder.call(_AddedRows(builder.module, scalar, rows, ask=True).function, arguments)
 
 
 @kernel
@@ -258,12 +237,12 @@ def add_rows(rows, n, M, m_row, v, out):
 
 
 @kernel
-def add_rows_and_ask(rows, n, M, m_row, v, ahead, out):
-    """Compute the same for up to eight rows in a first-level cache, while half as many come there from ``ahead`` on.
+def add_rows_and_ask(rows, n, M, m_row, v, out):
+    """Compute the same for up to eight rows in a first-level cache, while half as many of the next come there.
 
     All of them would crowd out what is in use (a turn of 384 to 640 units takes up to 1.13 times as long).
     """
     if rows in (8, 4):
-        add_some_rows_and_ask(rows, n, M, m_row, v, ahead, out)
+        add_some_rows_and_ask(rows, n, M, m_row, v, out)
     else:
         add_rows(rows, n, M, m_row, v, out)

@@ -92,8 +92,12 @@ def compile_largest(dtype, per_sample):
     _compiled(*largest)
 
 
-def _compiling_largest(dtype, per_sample, function, signature):
-    """Have a second process compile the mode's largest function beside the block, if it has to be compiled."""
+def _compiling_largest(dtype, per_sample):
+    """Have a second process compile the mode's largest function beside the block, if primitives have to be as well.
+
+    If only the mode's own functions have to be, this process would soon wait: the second one takes a while to start.
+    """
+    function, signature = _primitives(from_dtype(dtype))["multiply"]
     if not KernelCache(function.py_func).lacks(signature, cpu_target.target_context):
         return nullcontext()
     return second_process(f"from {__name__} import compile_largest; compile_largest({dtype.name!r}, {per_sample})")
@@ -107,8 +111,8 @@ def compiled(dtype, per_sample):
     """
     real = from_dtype(dtype)
     functions = _primitives(real) | _drivers(real, per_sample)
-    name, largest = functions.popitem()
-    with _compiling_largest(dtype, per_sample, *largest):
+    name_of_largest, largest = functions.popitem()
+    with _compiling_largest(dtype, per_sample):
         work = _compiled(training.work_at, VOID(SIZE, types.CPointer(real)))
         addresses = {name: _compiled(*function).address for name, function in functions.items()}
-    return addresses | {name: _compiled(*largest).address}, work
+    return addresses | {name_of_largest: _compiled(*largest).address}, work

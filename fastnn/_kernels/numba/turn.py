@@ -4,9 +4,7 @@ Row j of the weights, those of the first layer's unit j, gives the last sample's
 output for the next sample it is then added to the second layer's outputs. Of the last sample's deltas in the first
 layer that output needs its own unit's alone: the product of the inputs is known, and corrections go unit by unit. So a
 block of rows serves both samples while it is in the first-level cache, which takes half of the traffic from the second
-one, and threads, each with its own units, meet once a sample here, not twice. Every other sample takes the rows
-from the last to the first: where a thread's are somewhat more than the second-level cache holds, it finds those that it
-has just had, and from one end to the other each time it would find none (384 units, 512 KB: 1.1 times faster).
+one, and threads, each with its own units, meet once a sample here, not twice.
 """
 
 from __future__ import annotations
@@ -163,16 +161,13 @@ def turn_units(job, like, thread, task):
     start_units(job, like, begin, units, corrections, z)
     clear(sums, units)
     clear(out, width)
-    blocks = (end - begin + block - 1) // block
-    for i in range(blocks):
-        j = block * (blocks - 1 - i if t % 2 else i)
+    for j in range(0, end - begin, block):
         rows, first, row = min(block, end - begin - j), j // count * count, advance(W, (begin + j) * width)
         if t > 0:
             call(job.dots, (rows, width, row, width, delta, advance(sums, j)))
         turn_vectors(job, like, begin, first, padded(like, j + rows), sums, corrections, z)
         if t < job.tile_count:
-            next_row = advance(row, (-block if t % 2 else block) * width)
-            add_rows_and_ask(rows, width, row, width, advance(A, t * width_in + j), next_row, out)
+            add_rows_and_ask(rows, width, row, width, advance(A, t * width_in + j), out)
     if t > 0:
         bias, step, scale = reals(like, field(job, 0, BIAS)), advance(D, (t - 1) * width_in), real(like, job.scale)
         for j in range(units):
