@@ -73,8 +73,8 @@ def _no_collector():
 def _announce(real):
     """Say, once for each dtype, why the first call takes so long; the variable FASTNN_QUIET silences it."""
     if not os.environ.get("FASTNN_QUIET"):
-        what = f"fastnn: compiling kernels for this CPU ({real}), once: some 8 s for batches or for single samples"
-        print(f"{what}, 4 more for the others; kept in {cache_folder().parent}", file=sys.stderr, flush=True)
+        what = f"fastnn: compiling kernels for this CPU ({real}), once: some 10 s for batches or for single samples"
+        print(f"{what}, again for the others; kept in {cache_folder().parent}", file=sys.stderr, flush=True)
 
 
 @lru_cache
