@@ -91,7 +91,7 @@ def worker(compiled, dtype):
     """Return the function by which a thread of the backend works on a job."""
     if compiled.__name__.endswith("cython"):
         return compiled._work
-    compile_for = importlib.import_module("fastnn._kernels.numba.training").compiled
+    compile_for = importlib.import_module("fastnn._kernels.numba.functions").compiled
 
     def run(made):
         addresses, work = compile_for(np.dtype(dtype), bool(made["per_sample"]))
