@@ -44,8 +44,8 @@ class Optimizer:
         decay = {"low": 0.0, "below": 1.0}
         bounds = {"learning_rate": {"above": 0.0}, "epsilon": {"above": 0.0}, "weight_decay": {"low": 0.0}}
         bounds |= dict.fromkeys(("momentum", "rho", "beta1", "beta2"), decay)
-        for key in bounds.keys() & {field.name for field in fields(self)}:
-            object.__setattr__(self, key, check_real(key, getattr(self, key), **bounds[key]))
+        for key in [field.name for field in fields(self) if field.name in bounds]:
+            object.__setattr__(self, key, check_real(key, getattr(self, key), **bounds[key]))  # as float, for saving
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ _OPERATIONS_PER_SAMPLE = 5000
 # blocks of samples at a time, and their boundaries, so the rounding, must not depend on the length of a call. Nor may
 # the sum of the losses, which is one of sums of so many.
 _GRANULE = 1024
-_EPOCHS_PER_CALL = 10_000  # of a handful of samples, each a millisecond's hundredth: their orders and losses are lists
+_EPOCHS_PER_CALL = 10_000  # of a handful of samples: each has an order and a loss in a list
 _SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 
 

@@ -316,17 +316,17 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
     assert net.rng.bit_generator.state == twin.rng.bit_generator.state
 
 
-@pytest.mark.parametrize("relation", ["first", "later"])
-def test_an_epoch_that_diverges_among_many_is_found_by_halves(backend, relation, monkeypatch):
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_an_epoch_that_diverges_among_many_is_found_by_halves(backend, when, monkeypatch):
     X, y = np.array([[1.0], [-1.0]]), np.zeros(2)
     net = fastnn.Network((1, 1), loss="squared_error", rng=0)
     calls, run = [], fastnn.training._run
     monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append(args[3]) or run(*args))
-    rate = 2.1 if relation == "later" else 1e39
+    rate = 2.1 if when == "later" else 1e39
     with pytest.raises(fastnn.DivergenceError) as caught:
         net.fit(X, y, batch_size=None, epochs=5000, optimizer="sgd", learning_rate=rate)
     epochs = caught.value.history.epochs
-    assert (epochs == 0) if relation == "first" else (400 < epochs < 1000)
+    assert (epochs == 0) if when == "first" else (400 < epochs < 1000)
     assert f"diverged in epoch {epochs + 1}:" in str(caught.value)
     assert len(calls) < 40
     twin = fastnn.Network((1, 1), loss="squared_error", rng=0)

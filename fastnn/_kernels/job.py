@@ -107,7 +107,7 @@ BLOCK_SAMPLES, DEFERRED_WEIGHTS = 32, 16384
 # where it takes 500 (9.6 for 5.9).
 WALK_WEIGHTS = 65536
 TURN_WEIGHTS = 131072  # of a task of the turn in the second layer: each has a summand of its outputs
-TURN_UNITS = 32  # of the first layer, at least: else summands of a wide second one are more than its weights
+TURN_UNITS = 32  # of the first layer, at least: before a wide second one, most tasks would have a summand and no units
 
 
 Count = TypeVar("Count", int, Integers)
