@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import sys
 import sysconfig
 from pathlib import Path
@@ -18,6 +19,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 REPOSITORY = "https://github.com/fastnn-cpu/fastnn"
 SOURCES = Path("fastnn/_kernels/cython")
+GENERATED = Path("build/generated")
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
 
 # One wheel a platform serves every Python from 3.11 on: the kernels take addresses and are called once an epoch, so the
@@ -71,11 +73,20 @@ def description() -> str:
     return re.sub(r"(\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/blob/main/", text)
 
 
+def write_declarations() -> None:
+    """Write what Cython has to know of the job's struct, from the schema that Python and Numba read."""
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    schema = runpy.run_path("fastnn/_kernels/schema.py")
+    (GENERATED / "job.pxi").write_text(schema["as_cython"]())
+
+
 def extensions() -> list[Extension]:
     """The compiled module, translated from Cython to C in the build folder."""
     if not (SOURCES / "kernels.pyx").exists():
         return []
     from Cython.Build import cythonize
+
+    write_declarations()
 
     kernels = Extension(
         "fastnn._kernels.cython.kernels",
@@ -93,7 +104,9 @@ def extensions() -> list[Extension]:
         "initializedcheck": False,
         "freethreading_compatible": True,
     }
-    modules: list[Extension] = cythonize([kernels], compiler_directives=directives, build_dir="build/cython")
+    modules: list[Extension] = cythonize(
+        [kernels], compiler_directives=directives, build_dir="build/cython", include_path=[str(GENERATED)]
+    )
     for module in modules:
         module.optional = not REQUIRED  # an editable install asks this before it copies what was built
     return modules

@@ -325,11 +325,11 @@ class Network:
         n_in, n_out = np.array(self.sizes[:-1]), np.array(self.sizes[1:])
         ends = np.cumsum(n_in * n_out + n_out)
         return Model(
-            sizes=np.array(self.sizes, dtype=np.int64),
-            weights=np.concatenate(([0], ends[:-1])).astype(np.int64),
-            biases=(ends - n_out).astype(np.int64),
-            activations=np.array([*(a.code for a in self.activations), self._loss.output], dtype=np.int64),
-            slopes=np.array([*(a.slope for a in self.activations), 0.0]),
+            sizes=self.sizes,
+            weights=(0, *ends[:-1].tolist()),
+            biases=tuple((ends - n_out).tolist()),
+            activations=(*(int(a.code) for a in self.activations), int(self._loss.output)),
+            slopes=(*(a.slope for a in self.activations), 0.0),
             loss=int(self._loss.code),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 import fastnn
 from fastnn import _kernels
 from fastnn._kernels import compiled as compiled_kernels
-from fastnn._kernels import contract, job
+from fastnn._kernels import contract, division
 
 os.environ.setdefault("FASTNN_QUIET", "1")  # whichever test compiles first, its stderr is its own
 COMPILED = ("numba", "cython")
@@ -75,15 +75,24 @@ def backend(request):
 @pytest.fixture
 def jobs(monkeypatch):
     """The jobs that the kernels are given."""
-    made = []
+    taken, prepare = [], compiled_kernels.CompiledKernels.prepare
 
-    class Recorded(job.Job):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
+    def recorded(*arguments):
+        taken.append(prepare(*arguments))
+        return taken[-1]
 
-    monkeypatch.setattr(compiled_kernels, "Job", Recorded)
-    return made
+    monkeypatch.setattr(compiled_kernels.CompiledKernels, "prepare", recorded)
+    return taken
+
+
+@pytest.fixture
+def costs(monkeypatch):
+    """Return the function that changes some of the costs by which work is divided."""
+
+    def change(**costs):
+        monkeypatch.setattr(division, "COSTS", replace(division.COSTS, **costs))
+
+    return change
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Hashes of what trainings leave behind, to tell whether a change of the inside changed a bit.
 
-    python tests/golden.py write      # add this machine's hashes to golden.json, at every SIMD level and on both backends
+    python tests/golden.py write      # add this machine's hashes to golden.json: every SIMD level, both backends
     python tests/golden.py check      # compare with them
 
 Bits depend on the SIMD level and on the compilers, and in AVX-512 on the CPU (the first bits of its reciprocals), so
@@ -22,8 +22,8 @@ import numpy as np
 import fastnn
 
 FILE = Path(__file__).with_name("golden.json")
-# Sizes, hidden activations, loss, samples, batch sizes. Together they reach narrow and wide descent by samples, deferred,
-# turned and divided layers, shared tiles, chunks alone and in pairs, flipped gradients, single outputs and staging.
+# Sizes, hidden activations, loss, samples, batch sizes. Together they reach narrow and wide descent by samples,
+# deferred, turned and divided layers, shared tiles, chunks alone and in pairs, flipped gradients and single outputs.
 NETS = {
     "narrow": ((20, 16, 1), "sigmoid", "sigmoid_cross_entropy", 2100, (1, 100, None)),
     "narrow-squared": ((9, 12, 1), "tanh", "squared_error", 700, (1, 64, None)),
@@ -124,7 +124,7 @@ def main(mode):
             known[where] = found
             FILE.write_text(json.dumps(known, indent=1) + "\n")
         changed = [name for name, value in found.items() if known.get(where, {}).get(name) != value]
-        print(f"{where}: {len(found)} cases, {len(changed)} changed{''.join(chr(10) + '  ' + name for name in changed)}")
+        print(f"{where}: {len(found)} cases, {len(changed)} changed", *changed, sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ import pytest
 from conftest import ACTIVATIONS, LOSSES, assert_close, kernel_optimizer, make_case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_division import paths
 
 import fastnn
-from fastnn._kernels import contract, job, reference
+from fastnn._kernels import contract, division, reference
 
 DTYPES = ("float32", "float64")
-# Work this small would stay on one thread: without the cost model it is shared.
-COSTS = ("OPERATIONS_PER_STEP", "OPERATIONS_PER_CALL")
 NO_ORDER = np.empty(0, dtype=np.int64)
 # Large steps, so that a wrong term shows; epsilons that do not blow float32's rounding of tiny gradients up.
 OPTIMIZERS = {
@@ -94,11 +93,10 @@ def assert_same_gradient(kernels, case, l2, slack=1.0):
 
 
 @pytest.fixture(params=[1, 2])
-def threads(request, monkeypatch):
+def threads(request, costs):
     """Run the test on so many threads, however small the work."""
     fastnn.set_num_threads(request.param)
-    for name in COSTS:
-        monkeypatch.setattr(job, name, 1.0)
+    costs(operations_per_step=1.0, operations_per_call=1.0)
     return request.param
 
 
@@ -220,38 +218,36 @@ DIVIDED = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", DIVIDED)
-def test_layers_divided_by_their_units(compiled, threads, name, dtype, jobs, monkeypatch):
+def test_layers_divided_by_their_units(compiled, threads, name, dtype, jobs, costs):
     """A batch of one tile, and one of three, of which the last is smaller; ordered rows and rows in random order."""
     sizes, divided = DIVIDED[name]
     line = 64 // np.dtype(dtype).itemsize
     split = [n // 2 // line * line for n in sizes[:divided]] + [0] * (len(sizes) - 1 - divided)
-    monkeypatch.setattr(job, "DIVIDED_WEIGHTS", 1700)
-    monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 1)
+    costs(divided_weights=1700, max_chunk_bytes=1)
     loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
-    for rows in (job.SHARED_TILE_ROWS, 7):
-        monkeypatch.setattr(job, "SHARED_TILE_ROWS", rows)
+    for rows in (division.Costs().shared_tile_rows, 7):
+        costs(shared_tile_rows=rows)
         for order in ("none", "all"):
             case = make_case(sizes, ("tanh",) * (len(sizes) - 2), loss, 57, dtype)
             chosen = an_order(order, 57) if order == "all" else NO_ORDER
             assert_same_epoch(compiled, case, chosen, 20, OPTIMIZERS["adam"], l2=0.05)
-            assert jobs[-1]["divided"] == divided
-            assert list(jobs[-1].table[:, job.COLUMNS.index("split")]) == split
+            assert jobs[-1].plan.division.divided == divided
+            assert list(jobs[-1].plan.division.split) == split
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
 @pytest.mark.parametrize("batch_size", [7, 1500])
-def test_a_second_thread_copies_windows_of_samples(compiled, loss, batch_size, jobs, monkeypatch):
-    monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
-    monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1e9)
+def test_a_second_thread_copies_windows_of_samples(compiled, loss, batch_size, jobs, costs):
+    costs(operations_per_call=1.0, operations_per_step=1e9)
     fastnn.set_num_threads(2)
     case = make_case((5, 4, 3), ("tanh",), loss, 2500, "float64")
     assert_same_epoch(compiled, case, an_order("repeated", 2500), batch_size, fastnn.SGD(0.05))
-    assert jobs[-1]["window"] == -(-job.WINDOW_SAMPLES // batch_size) * batch_size
+    assert jobs[-1].plan.division.window == -(-division.Costs().window_samples // batch_size) * batch_size
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the switch is one of x86-64")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_denormal_numbers_are_zeros_in_training_alone(compiled, threads, dtype, jobs):
+def test_denormal_numbers_are_zeros_in_training_alone(compiled, threads, dtype):
     """A velocity that is denormal ends on every thread; what the kernels give out, and what follows, is as it was."""
     tiny = np.dtype(dtype).type(np.finfo(dtype).smallest_subnormal * 1000)
     case = make_case((400, 100, 2), m=64, dtype=dtype)
@@ -259,7 +255,6 @@ def test_denormal_numbers_are_zeros_in_training_alone(compiled, threads, dtype, 
     taken = kernel_optimizer(OPTIMIZERS["momentum"], case.parameters, np.full(2, 0.1))
     taken.state[:] = tiny
     compiled.minibatch_epoch(case.model, case.parameters, case.data, np.arange(64), 32, taken, np.empty(2))
-    assert jobs[-1]["threads"] == threads
     assert not taken.state[0, : 400 * 100].any()  # nine blocks of weights whose inputs, and so gradients, are 0
     assert np.count_nonzero(taken.state) > 100
     assert (tiny * tiny.dtype.type(0.5)).tobytes() != bytes(tiny.itemsize)  # the calling thread's switch is back
@@ -324,10 +319,31 @@ def test_results_do_not_depend_on_the_threads(compiled, sizes, dtype):
 
 # ---- random architectures
 
+# Costs as measured, and others, by which small networks are divided as large ones are; and what must be reached.
+WAYS = {
+    "measured": (division.Costs(), {"shared", "flipped"}),
+    "chunks": (
+        division.Costs(tile_rows=3, chunk_rows=5, operations_per_step=1.0, operations_per_call=1.0),
+        {"chunks", "pairs", "tiles", "threads"},
+    ),
+    "units": (
+        division.Costs(
+            max_chunk_bytes=1, shared_tile_rows=6, divided_weights=100, inputs_to_a_row=1, deferred_weights=100,
+            walk_weights=100, turn_weights=50, turn_units=1, operations_per_step=1.0, operations_per_call=1.0,
+        ),
+        {"tiles", "divided", "below undivided", "deferred", "deferred later", "turn", "several turn tasks", "threads",
+         "divided walk"},
+    ),
+    "windows": (
+        division.Costs(operations_per_step=1e9, operations_per_call=1.0, max_chunk_bytes=10**9, window_samples=8),
+        {"window"},
+    ),
+}  # fmt: skip
+
 
 @st.composite
 def problems(draw):
-    hidden = draw(st.lists(st.tuples(st.integers(1, 34), st.sampled_from(ACTIVATIONS)), max_size=3))
+    hidden = draw(st.lists(st.tuples(st.integers(1, 70), st.sampled_from(ACTIVATIONS)), max_size=4))
     loss = draw(st.sampled_from(LOSSES))
     outputs = draw(st.integers(2 if loss == "softmax_cross_entropy" else 1, 18))
     sizes = (draw(st.integers(1, 34)), *(n for n, _ in hidden), outputs)
@@ -341,17 +357,30 @@ def problems(draw):
         batch_size,
         draw(st.sampled_from(["sgd", "nesterov", "adamw"])),
         draw(st.sampled_from([0.0, 0.1])),
+        draw(st.integers(1, 2)),
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(problem=problems())
-def test_random_architectures(compiled, problem):
-    case, order, batch_size, optimizer, l2 = problem
-    # Random weights may cancel (W_l delta with two opposite deltas): float32 then loses a digit or two.
-    slack = 30 if case.parameters.dtype == np.float32 else 10
-    assert_same_gradient(compiled, case, l2, slack)
-    chosen = OPTIMIZERS["adamw"]
-    if optimizer != "adamw":
-        chosen = fastnn.SGD(0.01, momentum=0.5 * (optimizer == "nesterov"), nesterov=optimizer == "nesterov")
-    assert_same_epoch(compiled, case, order, batch_size, chosen, l2, slack)
+@pytest.mark.parametrize("way", WAYS)
+def test_random_architectures(compiled, costs, jobs, way):
+    chosen_costs, expected = WAYS[way]
+    costs(**vars(chosen_costs))
+    reached = set()
+
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(problem=problems())
+    def check(problem):
+        case, order, batch_size, optimizer, l2, threads = problem
+        fastnn.set_num_threads(threads)
+        # Random weights may cancel (W_l delta with two opposite deltas): float32 then loses a digit or two.
+        slack = 30 if case.parameters.dtype == np.float32 else 10
+        assert_same_gradient(compiled, case, l2, slack)
+        chosen = OPTIMIZERS["adamw"]
+        if optimizer != "adamw":
+            chosen = fastnn.SGD(0.01, momentum=0.5 * (optimizer == "nesterov"), nesterov=optimizer == "nesterov")
+        assert_same_epoch(compiled, case, order, batch_size, chosen, l2, slack)
+        reached.update(path for job in jobs for path, taken in paths(job.plan).items() if taken)
+        jobs.clear()
+
+    check()
+    assert expected - reached == set()

@@ -14,13 +14,16 @@ from conftest import assert_close, kernel_optimizer, make_case
 
 import fastnn
 from fastnn._kernels import compiled as compiled_kernels
-from fastnn._kernels import job, reference
+from fastnn._kernels import division, reference
 
 NO_ORDER = np.empty(0, dtype=np.int64)
-BLOCK = job.BLOCK_SAMPLES
+BLOCK = division.Costs().block_samples
 STEPS = 70 * BLOCK + 3
 ROWS = 500
-LARGE, SMALL = (job.DEFERRED_WEIGHTS, job.WALK_WEIGHTS, job.TURN_WEIGHTS), 600
+SMALL = 600
+LARGE = {
+    name: getattr(division.Costs(), name) for name in ("deferred_weights", "walk_weights", "turn_weights", "turn_units")
+}
 # Sizes, hidden activations, loss; which layers are deferred: those of SMALL weights or more, columns padded to whole
 # vectors included, and the first if the second is; and which deeper ones of them are divided: those with two cache
 # lines of the units that threads share, the second layer's inputs, later ones' outputs.
@@ -110,20 +113,18 @@ def error(case, found, expected):
 
 
 @pytest.fixture(autouse=True)
-def _small_layers_are_deferred(monkeypatch):
-    monkeypatch.setattr(job, "DEFERRED_WEIGHTS", SMALL)
-    monkeypatch.setattr(job, "WALK_WEIGHTS", SMALL)
-    monkeypatch.setattr(job, "TURN_WEIGHTS", SMALL // 2)  # several tasks in each part
-    monkeypatch.setattr(job, "TURN_UNITS", 1)
+def _small_layers_are_deferred(costs):
+    # several tasks in each part of the turn
+    costs(deferred_weights=SMALL, walk_weights=SMALL, turn_weights=SMALL // 2, turn_units=1)
 
 
-def deferred(made):
-    return list(made.table[:, job.COLUMNS.index("deferred")])
+def deferred(job):
+    return list(job.plan.division.deferred)
 
 
-def divided(made):
+def divided(job):
     """Return which deeper layers all threads take a sample through."""
-    return [0, *(made.table[1:, job.COLUMNS.index("split")] > 0)]
+    return [0, *(row > 0 for row in job.plan.division.split[1:])]
 
 
 # ---- thousands of steps
@@ -134,7 +135,7 @@ def divided(made):
 def test_float64(compiled, jobs, name, vary, l2):
     case = net_case(name)
     found = run(compiled, case, random_order(), vary, l2)
-    assert jobs[0]["per_sample"]
+    assert jobs[0].plan.request.per_sample
     assert [deferred(jobs[0]), divided(jobs[0])] == [*NETS[name][3:]]
     assert_same(case, found, plain_loop(name, "float64", vary, l2))
 
@@ -160,9 +161,8 @@ def test_float32_is_as_accurate_as_the_plain_loop(compiled, name, vary, l2):
 
 
 @pytest.mark.parametrize(("sizes", "expected"), [((200, 128, 140, 10), [1, 0, 0]), ((9, 250, 270, 10), [1, 1, 0])])
-def test_layers_that_are_deferred_by_default(compiled, jobs, monkeypatch, sizes, expected):
-    for name, weights in zip(("DEFERRED_WEIGHTS", "WALK_WEIGHTS", "TURN_WEIGHTS"), LARGE, strict=True):
-        monkeypatch.setattr(job, name, weights)
+def test_layers_that_are_deferred_by_default(compiled, jobs, costs, sizes, expected):
+    costs(**LARGE)
     results = []
     for kernels in (compiled, reference):
         case = make_case(sizes, "sigmoid", m=700)
@@ -194,15 +194,12 @@ def test_the_same_row_again_and_again(compiled):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETS)
-def test_threads_change_no_bit(compiled, jobs, monkeypatch, name, dtype):
-    monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
-    monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
+def test_threads_change_no_bit(compiled, costs, name, dtype):
+    costs(operations_per_step=1.0, operations_per_call=1.0)
     results = []
-    whole = not NETS[name][3][0] and not any(NETS[name][4])
     for threads in (1, 2, 3):
         fastnn.set_num_threads(threads)
         results.append(run(compiled, net_case(name, dtype), random_order(500), *BOTH))
-        assert jobs[-1]["threads"] == (1 if whole else threads)
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             assert one.tobytes() == other.tobytes()
@@ -217,7 +214,7 @@ def test_a_penalty_that_shrinks_the_weights_fast(compiled, jobs, share):
     case = net_case("all")
     l2 = share * compiled_kernels.MAX_SHRINKAGE / learning_rates(case, STEPS, True).max()
     found = run(compiled, case, random_order(), True, l2)
-    assert bool(jobs[0]["per_sample"]) == (share < 1)
+    assert jobs[0].plan.request.per_sample == (share < 1)
     assert_same(case, found, plain_loop("all", "float64", True, l2))
 
 
@@ -238,13 +235,11 @@ def test_a_penalty_smaller_than_a_rounding_a_block(compiled, sizes):
 
 
 @pytest.mark.parametrize(("sizes", "tasks"), [((3, 64, 100_000), 1), ((3, 256, 10_000), 4), ((3, 2048, 300), 3)])
-def test_a_turn_has_no_more_tasks_than_units_for_them(compiled, jobs, monkeypatch, sizes, tasks):
+def test_a_turn_has_no_more_tasks_than_units_for_them(compiled, jobs, costs, sizes, tasks):
     """Each has a summand of the second layer's outputs: 25 a part took 122 MB where the parameters take 26."""
-    names = ("DEFERRED_WEIGHTS", "WALK_WEIGHTS", "TURN_WEIGHTS", "TURN_UNITS")
-    for name, number in zip(names, (*LARGE, 32), strict=True):
-        monkeypatch.setattr(job, name, number)
+    costs(**LARGE)
     results = [run(kernels, case := make_case(sizes, "tanh", m=3), NO_ORDER) for kernels in (compiled, reference)]
-    assert jobs[0]["turned"] == tasks
+    assert jobs[0].plan.division.turned == tasks
     assert_same(case, *results)
 
 
@@ -259,5 +254,5 @@ def test_rules_with_a_state(compiled, jobs, name, optimizer):
     for kernels in (compiled, reference):
         case = net_case(name)
         results.append(run(kernels, case, random_order(1000), True, 0.2, optimizer))
-    assert not jobs[0]["per_sample"]
+    assert not jobs[0].plan.request.per_sample
     assert_same(case, *results)

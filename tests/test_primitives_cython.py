@@ -17,10 +17,9 @@ pytest.importorskip("fastnn._kernels.cython.kernels")
 
 import fastnn
 import fastnn._kernels.cython as backend
-from fastnn._kernels import contract, reference
+from fastnn._kernels import contract, reference, schema
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.cython import kernels
-from fastnn._kernels.job import JOB
 
 DTYPES = ("float32", "float64")
 STORE, ADD, BIAS, BIAS_FROM_MEMORY = range(4)
@@ -435,17 +434,18 @@ def test_add_multiple(level, dtype):
 # ---- the backend around them
 
 
-def test_the_structs_have_the_same_fields():
-    sample = np.zeros(1, JOB)
-    assert list(kernels.fields(sample.ctypes.data)) == list(JOB.names)
-
-
-def test_another_struct_is_refused(monkeypatch):
-    fields = [(name, JOB[name]) for name in JOB.names]
-    fields[3], fields[4] = fields[4], fields[3]
-    monkeypatch.setattr(backend, "JOB", np.dtype(fields))
+def test_another_schema_is_refused(monkeypatch):
+    first, second, *others = schema.COLUMNS
+    monkeypatch.setattr(schema, "COLUMNS", (second, first, *others))
     with pytest.raises(ImportError, match="build them again"):
-        backend._check_job()
+        backend._check_schema()
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (0, 4)])
+def test_the_address_of_an_array(shape):
+    array = np.zeros(shape)[:, 1:]
+    array.flags.writeable = False
+    assert kernels.address(array) == array.ctypes.data
 
 
 def test_an_unknown_simd_level_names_the_known_ones():
@@ -511,10 +511,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 def test_more_rows_of_output_than_a_small_ticket_counts():
     """Outputs are one task for each tile of at most 480 rows."""
     m = 480 * 66_000
-    model = contract.Model(
-        sizes=np.array([1, 1]), weights=np.array([0]), biases=np.array([1]), activations=np.array([0]),
-        slopes=np.zeros(1), loss=int(contract.Loss.SQUARED_ERROR),
-    )  # fmt: skip
+    model = contract.Model((1, 1), (0,), (1,), (0,), (0.0,), int(contract.Loss.SQUARED_ERROR))
     fastnn.set_num_threads(2)
     X, out = np.ones((m, 1), "float32"), np.zeros((m, 1), "float32")
     backend.forward(model, np.array([2, 1], "float32"), X, out)

@@ -14,7 +14,8 @@ from numba import cfunc
 from numba.core import types
 
 from fastnn._kernels.contract import Data, Loss, Model
-from fastnn._kernels.job import Job
+from fastnn._kernels.division import Costs, Request
+from fastnn._kernels.job import Job, plan
 from fastnn._kernels.numba.atomics import atomic_load
 from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.memory import job_at
@@ -52,13 +53,12 @@ def close_team(address):
 @pytest.fixture
 def job():
     """A job for two threads, a leader that does no task and a helper."""
-    one, zero = np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    model = Model(np.array([1, 1]), zero, one, zero, np.zeros(1), int(Loss.SQUARED_ERROR))
+    model = Model((1, 1), (0,), (1,), (0,), (0.0,), int(Loss.SQUARED_ERROR))
+    costs = Costs(operations_per_step=1.0, operations_per_call=1.0)
+    made = Job(plan(model, 16, 4, Request(4, 4), 2, costs), {"run_task": do_nothing.address})
+    assert made["threads"] == 2
     data = Data(np.zeros((4, 1), "float32"), np.empty(0, dtype=np.int64), np.zeros((4, 1), "float32"))
-    made = Job(16, model, np.zeros(2, "float32"), data, 4)
-    team = np.zeros(64, dtype=np.int64)
-    made.kept.append(team)
-    made.set(threads=2, window=0, team=team.ctypes.data, run_task=do_nothing.address)
+    made.bind(np.zeros(2, "float32"), data)
     for prepare in (tasks_done, close_team):  # compiled, and the team closed
         prepare(made.address)
     help_with(made.address, np.zeros(1, "float32"))

@@ -19,7 +19,7 @@ import pytest
 from conftest import COMPILED, kernel_optimizer, make_case, need
 
 import fastnn
-from fastnn._kernels import job
+from fastnn._kernels import division, schema
 
 M = 613
 NETS = {
@@ -30,12 +30,10 @@ NETS = {
 
 
 @pytest.fixture
-def shared_work(monkeypatch, jobs):
+def shared_work(costs, jobs):
     """Share work however small; return the jobs that are done."""
-    monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1.0)
-    monkeypatch.setattr(job, "OPERATIONS_PER_CALL", 1.0)
-    monkeypatch.setattr(job, "DEFERRED_WEIGHTS", 600)
-    monkeypatch.setattr(job, "WALK_WEIGHTS", 700)  # 200 x 4 units, of few lanes: 800
+    # 200 x 4 units, of few lanes: 800
+    costs(operations_per_step=1.0, operations_per_call=1.0, deferred_weights=600, walk_weights=700)
     return jobs
 
 
@@ -68,19 +66,19 @@ def assert_same_bits(found, expected):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("one_gradient", [False, True], ids=["chunks", "one-gradient"])
 @pytest.mark.parametrize("net", NETS)
-def test_any_number_of_threads(compiled, shared_work, monkeypatch, net, one_gradient, dtype):
+def test_any_number_of_threads(compiled, shared_work, costs, net, one_gradient, dtype):
     """More than the cores too; for large batches with a gradient for each chunk, and with one for all threads."""
     if one_gradient:
-        monkeypatch.setattr(job, "MAX_CHUNK_BYTES", 0)
+        costs(max_chunk_bytes=0)
     case = make_case(*NETS[net], m=M, dtype=dtype)
     expected, paired = None, set()
     for threads in (1, 2, 3, 5):
         fastnn.set_num_threads(threads)
         shared_work.clear()
         found = results(compiled, case)
-        assert all(made["threads"] == threads for made in shared_work if not made["per_sample"])
-        assert any(made["walk_divided"] for made in shared_work) == (net != "narrow")
-        paired |= {made["paired"] for made in shared_work if made["chunks"] == job.MIN_CHUNKS}
+        divisions = [job.plan.division for job in shared_work]
+        assert any(made.walk_divided for made in divisions) == (net != "narrow")
+        paired |= {made.paired for made in divisions if made.chunks == division.Costs().min_chunks}
         expected = expected or found
         assert_same_bits(found, expected)
     if net == "narrow" and not one_gradient:
@@ -94,8 +92,7 @@ def worker(compiled, dtype):
     compile_for = importlib.import_module("fastnn._kernels.numba.functions").compiled
 
     def run(made):
-        addresses, work = compile_for(np.dtype(dtype), bool(made["per_sample"]))
-        made.set(**addresses)
+        _, work = compile_for(np.dtype(dtype).itemsize, made.plan.request.per_sample)
         work.ctypes(made.address, None)
 
     return run
@@ -103,11 +100,10 @@ def worker(compiled, dtype):
 
 @pytest.mark.parametrize("windows", [False, True], ids=["shared", "windows"])
 @pytest.mark.parametrize("delay", [None, 0.0, 1e-3, 0.02, "after"], ids=str)
-def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch, delay, windows):
+def test_a_helper_that_arrives_late_or_never(compiled, shared_work, costs, monkeypatch, delay, windows):
     """The leader does what nobody else does; whoever comes after the end finds the team closed."""
     if windows:
-        monkeypatch.setattr(job, "OPERATIONS_PER_STEP", 1e9)
-        monkeypatch.setattr(job, "WINDOW_SAMPLES", 50)
+        costs(operations_per_step=1e9, window_samples=50)
     fastnn.set_num_threads(3)
     work = worker(compiled, "float32")
     helpers = []
@@ -118,18 +114,19 @@ def test_a_helper_that_arrives_late_or_never(compiled, shared_work, monkeypatch,
 
     def run(made):
         if delay not in (None, "after"):
-            for _ in range(1, made["threads"]):
+            for _ in range(1, made.plan.division.threads):
                 helpers.append(threading.Thread(target=help_late, args=(made,)))
                 helpers[-1].start()
         work(made)
-        if delay == "after" and made["threads"] > 1:
-            before = made.fields.copy()
+        if delay == "after" and made.plan.division.threads > 1:
+            before = [made[field] for field in schema.CALL + schema.CURSOR]
             work(made)
-            assert made.fields == before
+            assert [made[field] for field in schema.CALL + schema.CURSOR] == before
+        return False  # helpers are still to come
 
     case = make_case(*NETS["deep"], m=M, dtype="float32")
     expected = results(compiled, case)
-    assert any(made["window"] for made in shared_work) == windows
+    assert any(job.plan.division.window for job in shared_work) == windows
     monkeypatch.setattr(compiled._kernels, "run", run)
     found = results(compiled, case)
     for helper in helpers:
@@ -296,7 +293,8 @@ def test_no_cliff_in_width(compiled, batch_size):
 
     def cost(width):
         sizes = (64, width, width, 10)
-        m = int(np.clip(2.5 * job.OPERATIONS_PER_CALL / operations(sizes), 2 * batch_size, 20000))  # for two threads
+        samples = 2.5 * division.Costs().operations_per_call / operations(sizes)  # for two threads
+        m = int(np.clip(samples, 2 * batch_size, 20000))
         return best_seconds(epoch_call(compiled, sizes, batch_size, m), 3) / m / operations(sizes)
 
     assert_no_cliff(f"{compiled.__name__}, batch {batch_size}, width", WIDTHS, cost)

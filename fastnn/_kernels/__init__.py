@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import warnings
+from functools import lru_cache
 from types import ModuleType
 
 from fastnn._checks import check_choice, check_integer
@@ -50,10 +51,19 @@ def set_backend(name: str) -> None:
 
 def get_backend() -> str:
     """Return the name of the backend in use: "numba", "cython" or "numpy"."""
+    name = _asked_for()
+    return _first_installed() if name == "auto" else name
+
+
+def _asked_for() -> str:
     name = _forced or os.environ.get("FASTNN_BACKEND") or "auto"
-    check_choice("FASTNN_BACKEND", name, ["auto", *_MODULES])
-    if name != "auto":
-        return name
+    if name != "auto" and name not in _MODULES:
+        check_choice("FASTNN_BACKEND", name, ["auto", *_MODULES])
+    return name
+
+
+@lru_cache
+def _first_installed() -> str:
     return next(name for name in _MODULES if _is_installed(_NEEDS[name]))
 
 
@@ -68,15 +78,19 @@ def _is_installed(module: str) -> bool:
 
 def kernels() -> ModuleType:
     """Return the backend's module; its functions are listed in ``contract``."""
-    name = get_backend()
-    if name == "numpy" and (_forced or os.environ.get("FASTNN_BACKEND") or "auto") == "auto":
+    asked_for = _asked_for()
+    name = _first_installed() if asked_for == "auto" else asked_for
+    if name == "numpy" and asked_for == "auto":
         warnings.warn(
             "neither Numba nor fastnn's compiled kernels are here: training runs on the NumPy reference, which is "
             "slow. `pip install numba` mends that; fastnn.set_backend('numpy') silences this warning.",
             RuntimeWarning,
             stacklevel=3,
         )
-    return importlib.import_module(_MODULES[name])
+    return _module(name)
+
+
+_module = lru_cache(lambda name: importlib.import_module(_MODULES[name]))
 
 
 def set_num_threads(n: int) -> None:

@@ -1,69 +1,87 @@
-"""The kernels' functions for a compiled backend: each prepares a job and has the backend run it."""
+"""The kernels' functions for a compiled backend: each has the backend run a job that is prepared for its shape."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn import _kernels
+from fastnn._kernels import division
 from fastnn._kernels.contract import Array, Data, Integers, Loss, Model, Optimizer, Rule
-from fastnn._kernels.job import Job
+from fastnn._kernels.division import Request
+from fastnn._kernels.job import Job, plan
+from fastnn._kernels.pool import Pool
 from fastnn._kernels.reference import penalty
 
 # Per-sample descent keeps the penalty's effect on the weights as a factor, which must stay well above zero in a block.
 MAX_SHRINKAGE = 0.05
 
+_ANY_NUMBER = 1 << 20  # of threads; work that is for one thread alone then need not ask how many there are
+_NO_LABELS = np.empty(0, dtype=np.int64)
+
 
 class CompiledKernels(ABC):
     """The functions of ``contract`` on top of ``run``."""
+
+    def __init__(self) -> None:
+        self._pool = Pool()
 
     @abstractmethod
     def lanes(self, itemsize: int) -> int:
         """Return how many numbers of that many bytes a vector holds."""
 
     @abstractmethod
-    def run(self, job: Job) -> None:
-        """Do the job."""
+    def functions(self, itemsize: int, per_sample: bool) -> Mapping[str, int]:
+        """Return the addresses of the compiled functions that kernels call through the job."""
+
+    @abstractmethod
+    def run(self, job: Job) -> bool:
+        """Do the job; return whether all threads are done with it, so that it can serve another call."""
+
+    def prepare(self, model: Model, itemsize: int, request: Request) -> Job:
+        """Return a job of that shape that no call has in use."""
+        lanes, costs = self.lanes(itemsize), division.COSTS
+        planned = plan(model, lanes, itemsize, request, _ANY_NUMBER, costs)
+        if planned.division.threads > 1:
+            planned = plan(model, lanes, itemsize, request, _kernels.get_num_threads(), costs)
+        return self._pool.take(planned) or Job(planned, self.functions(itemsize, request.per_sample))
+
+    def finish(self, job: Job) -> float:
+        """Do the job and keep it for other calls; return its loss where it was bound without an array for losses."""
+        reusable = self.run(job)
+        loss = job.loss
+        if reusable:
+            self._pool.give(job)
+        return loss
 
     def dense_forward(self, A: Array, W: Array, b: Array, activation: int, slope: float, out: Array) -> None:
         """Write out = g(A W + b)."""
-        model = Model(
-            sizes=np.array(W.shape, dtype=np.int64),
-            weights=np.array([0], dtype=np.int64),
-            biases=np.array([W.size], dtype=np.int64),
-            activations=np.array([activation], dtype=np.int64),
-            slopes=np.array([slope], dtype=np.float64),
-            loss=int(Loss.SQUARED_ERROR),
-        )
+        codes, offsets = (int(activation),), ((0,), (W.size,))
+        model = Model(W.shape, *offsets, codes, (slope,), int(Loss.SQUARED_ERROR))
         self.forward(model, np.concatenate((W.ravel(), b)), A, out)
 
     def forward(self, model: Model, parameters: Array, X: Array, out: Array) -> None:
         """Write the output unit's values of every row of X."""
-        nothing = Data(X, np.empty(0, dtype=np.int64), np.empty((0, 0), X.dtype))
-        self.run(Job(self.lanes(X.itemsize), model, parameters, nothing, len(X), out=out))
+        job = self.prepare(model, X.itemsize, Request(len(X), len(X)))
+        job.bind(parameters, Data(X, _NO_LABELS, X[:0]), out=out)
+        self.finish(job)
 
     def loss(self, model: Model, parameters: Array, data: Data, l2: float) -> float:
         """Return J."""
-        losses = np.empty(1)
-        self.run(Job(self.lanes(data.X.itemsize), model, parameters, data, len(data.X), losses=losses))
-        return float(losses[0]) + penalty(model, parameters, l2 / len(data.X))
+        m = len(data.X)
+        job = self.prepare(model, data.X.itemsize, Request(m, m))
+        job.bind(parameters, data)
+        return self.finish(job) + penalty(model, parameters, l2 / m)
 
     def loss_and_gradient(self, model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
         """Return J and write dJ/dtheta."""
-        losses, decay = np.empty(1), l2 / len(data.X)
-        job = Job(
-            self.lanes(data.X.itemsize),
-            model,
-            parameters,
-            data,
-            len(data.X),
-            losses=losses,
-            gradient=gradient,
-            l2=decay,
-        )
-        self.run(job)
-        return float(losses[0]) + penalty(model, parameters, decay)
+        m = len(data.X)
+        job = self.prepare(model, data.X.itemsize, Request(m, m, backward=True))
+        job.bind(parameters, data, gradient=gradient, l2=l2 / m)
+        return self.finish(job) + penalty(model, parameters, l2 / m)
 
     def minibatch_epoch(
         self,
@@ -77,8 +95,7 @@ class CompiledKernels(ABC):
         epochs: int = 1,
     ) -> None:
         """Take one step for each batch_size rows of the order."""
-        lanes = self.lanes(data.X.itemsize)
-        self.run(Job(lanes, model, parameters, data, batch_size, order, optimizer, losses, epochs=epochs))
+        self._train(model, parameters, data, order, batch_size, optimizer, losses, epochs, per_sample=False)
 
     def sgd_epoch(
         self,
@@ -94,7 +111,32 @@ class CompiledKernels(ABC):
 
         Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
         """
-        lanes = self.lanes(data.X.itemsize)
         plain = optimizer.rule == Rule.SGD and len(optimizer.state) == 0
-        per_sample = plain and float(optimizer.rates.max()) * optimizer.l2 < MAX_SHRINKAGE
-        self.run(Job(lanes, model, parameters, data, 1, order, optimizer, losses, per_sample=per_sample, epochs=epochs))
+        per_sample = plain and float(optimizer.rates.max() * optimizer.l2) < MAX_SHRINKAGE
+        self._train(model, parameters, data, order, 1, optimizer, losses, epochs, per_sample)
+
+    def _train(
+        self,
+        model: Model,
+        parameters: Array,
+        data: Data,
+        order: Integers,
+        batch_size: int,
+        optimizer: Optimizer,
+        losses: npt.NDArray[np.float64],
+        epochs: int,
+        per_sample: bool,
+    ) -> None:
+        samples = len(order) // epochs if order.size else len(data.X)
+        request = Request(
+            samples=samples,
+            batch_size=min(batch_size, samples),
+            epochs=epochs,
+            backward=True,
+            training=True,
+            per_sample=per_sample,
+            ordered=order.size > 0,
+        )
+        job = self.prepare(model, data.X.itemsize, request)
+        job.bind(parameters, data, order, optimizer, losses)
+        self.finish(job)

@@ -23,42 +23,15 @@ one after the other, the order of each following that of the one before.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._kernels.schema import Activation, Loss, Rule
+
 Array = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
-
-
-class Activation(IntEnum):
-    """The code by which kernels know an activation; softmax is an output unit only."""
-
-    IDENTITY = 0
-    SIGMOID = 1
-    TANH = 2
-    RELU = 3
-    LEAKY_RELU = 4
-    SOFTMAX = 5
-
-
-class Loss(IntEnum):
-    """The code by which kernels know a loss."""
-
-    SOFTMAX_CROSS_ENTROPY = 0
-    SIGMOID_CROSS_ENTROPY = 1
-    SQUARED_ERROR = 2
-
-
-class Rule(IntEnum):
-    """The code by which kernels know an optimizer's update rule."""
-
-    SGD = 0
-    RMSPROP = 1
-    ADAM = 2
-    ADAMW = 3
 
 
 class Model(NamedTuple):
@@ -68,11 +41,11 @@ class Model(NamedTuple):
     ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes.
     """
 
-    sizes: Integers  # (L,)
-    weights: Integers  # (L - 1,) offsets
-    biases: Integers  # (L - 1,) offsets
-    activations: Integers  # (L - 1,) Activation codes
-    slopes: npt.NDArray[np.float64]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
+    sizes: tuple[int, ...]  # (L,)
+    weights: tuple[int, ...]  # (L - 1,) offsets
+    biases: tuple[int, ...]  # (L - 1,) offsets
+    activations: tuple[int, ...]  # (L - 1,) Activation codes
+    slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
     loss: int  # a Loss code
 
 
@@ -102,3 +75,6 @@ class Optimizer(NamedTuple):
     state: Array  # (k, P) real
     step: Integers  # (1,) steps taken so far
     l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set
+
+
+__all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Optimizer", "Rule"]

@@ -120,6 +120,8 @@ def mean_loss(model: Model, Z: Array, Y: Array) -> float:
 
 def penalty(model: Model, parameters: Array, l2: float) -> float:
     """Return l2 / 2 times the sum of the squared weights; biases are never penalised."""
+    if l2 == 0:
+        return 0.0
     return l2 / 2 * sum(float((W.astype(np.float64) ** 2).sum()) for W, _ in layers(model, parameters))
 
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-
-import numpy as np
 
 # Not `from ... import`, whose error for a module that is not there speaks of a circular import.
 import fastnn._kernels.cython.kernels as kernels
 from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.contract import Integers
-from fastnn._kernels.job import COLUMNS, JOB, Job
+from fastnn._kernels.job import Job
+from fastnn._kernels.schema import fingerprint
 
 kernels.use_level(os.environ.get("FASTNN_SIMD", ""))
 
 
-def _check_job() -> None:
-    """Compare the struct in job.pxi with the one in job.py: names, order and types."""
-    sample = np.array([tuple(range(len(JOB.names or ())))], JOB)
-    expected = dict(zip(JOB.names or (), sample.item(), strict=True))
-    if list(kernels.fields(sample.ctypes.data).items()) != list(expected.items()) or kernels.columns() != len(COLUMNS):
+def _check_schema() -> None:
+    """Compare what the compiled kernels were built with to what Python goes by."""
+    if fingerprint() != kernels.FINGERPRINT:
         raise ImportError("fastnn's compiled kernels belong to another version of fastnn: build them again")
 
 
-_check_job()
+_check_schema()
 
 
 @lru_cache
@@ -43,21 +41,25 @@ class _Kernels(CompiledKernels):
     def lanes(self, itemsize: int) -> int:
         return int(kernels.lanes(itemsize))
 
-    def run(self, job: Job) -> None:
+    def functions(self, itemsize: int, per_sample: bool) -> Mapping[str, int]:
+        """Return nothing: the kernels call each other by name."""
+        return {}
+
+    def run(self, job: Job) -> bool:
         """Do the job. No helper is waited for: one that comes late keeps the job alive, but finds the team closed."""
         helpers: list[Future[None]] = []
         # Nor is any needed: there may be no more threads to be had, or Python is shutting down.
         with contextlib.suppress(RuntimeError):
-            for _ in range(1, job["threads"]):
+            for _ in range(1, job.plan.division.threads):
                 helpers.append(_helpers().submit(_work, job))
         _work(job)
-        for helper in helpers:
-            helper.cancel()
+        unfinished = [helper for helper in helpers if not (helper.cancel() or helper.done())]
+        return not unfinished
 
 
 def _work(job: Job) -> None:
     """Work on a job until it is done."""
-    work = kernels.work_float32 if job.parameters.dtype == np.float32 else kernels.work_float64
+    work = kernels.work_float32 if job.plan.layout.itemsize == 4 else kernels.work_float64
     work(job.address)
 
 

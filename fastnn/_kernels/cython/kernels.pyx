@@ -1,5 +1,6 @@
 """The kernels compiled by Cython, one file each as in the Numba backend; the primitives beneath them are in C."""
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
@@ -28,3 +29,12 @@ include "sgd.pxi"
 include "staging.pxi"
 include "training.pxi"
 include "shuffle.pxi"
+
+
+def address(array):
+    """Return where an array's elements begin."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    cdef size_t begin = <size_t>view.buf
+    PyBuffer_Release(&view)
+    return begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 
 import numba
 import numpy as np
@@ -34,17 +35,19 @@ class _Kernels(CompiledKernels):
     def lanes(self, itemsize: int) -> int:
         return LEVEL.lanes(8 * itemsize)
 
-    def run(self, job: Job) -> None:
+    def functions(self, itemsize: int, per_sample: bool) -> Mapping[str, int]:
+        return functions.compiled(itemsize, per_sample)[0]
+
+    def run(self, job: Job) -> bool:
         """Do the job; on the calling thread alone where another job has the threads.
 
         Not every threading layer of Numba serves two callers at once, and OpenMP's does not survive a fork.
         """
-        threads = job["threads"]
-        addresses, work = functions.compiled(job.parameters.dtype, bool(job["per_sample"]))
-        job.set(**addresses)
+        request, threads = job.plan.request, job.plan.division.threads
+        work = functions.compiled(job.plan.layout.itemsize, request.per_sample)[1]
         if threads == 1 or _forked or not _threads_in_use.acquire(blocking=False):
             work.ctypes(job.address, None)  # nothing is read from the second argument: its type tells the dtype
-            return
+            return True
         try:
             before = numba.get_num_threads()  # raises where the threading layer that is asked for cannot be loaded
             try:
@@ -54,12 +57,13 @@ class _Kernels(CompiledKernels):
                 numba.set_num_threads(before)
         finally:
             _threads_in_use.release()
+        return True
 
 
 def warm_up(dtype: npt.DTypeLike) -> None:
     """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
     for per_sample in (False, True):
-        functions.compiled(np.dtype(dtype), per_sample)
+        functions.compiled(np.dtype(dtype).itemsize, per_sample)
     training.run.compile((types.int64,) * 3)
     shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64, types.int64, types.int64[::1]))
 

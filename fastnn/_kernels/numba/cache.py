@@ -75,7 +75,7 @@ def _key() -> str:
     """Hash all that the machine code depends on."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in [folder.parent / "contract.py", folder.parent / "job.py", *sorted(folder.glob("*.py"))]:
+    for path in [folder.parent / "schema.py", *sorted(folder.glob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
     cpu = (binding.get_host_cpu_name(), sorted(host_features()), simd_level().name)

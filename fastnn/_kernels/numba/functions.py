@@ -104,11 +104,12 @@ def _compiling_largest(dtype, per_sample):
 
 
 @lru_cache
-def compiled(dtype, per_sample):
+def compiled(itemsize, per_sample):
     """Return the addresses of the functions that kernels call through the job, by name, and `work_at` for a dtype.
 
     A fit of one mode does not wait for the other's compilation.
     """
+    dtype = np.dtype(f"f{itemsize}")
     real = from_dtype(dtype)
     functions = _primitives(real) | _drivers(real, per_sample)
     name_of_largest, largest = functions.popitem()

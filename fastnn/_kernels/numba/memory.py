@@ -11,8 +11,8 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic
 
-from fastnn._kernels.job import COLUMNS, INTEGERS, JOB, NUMBERS
 from fastnn._kernels.numba.simd import INT64, require_pointer
+from fastnn._kernels.schema import COLUMNS, NUMBERS, WORD, WORDS
 
 # Numbers of a type: Numba compiles a function anew for each plain number that it is called with.
 (
@@ -43,14 +43,14 @@ class _JobAttributes(AttributeTemplate):
     key = JobType
 
     def generic_resolve(self, job, name):
-        if name in INTEGERS:
-            return types.int64
-        return types.float64 if name in NUMBERS else None
+        if name in WORDS:
+            return types.float64 if name in NUMBERS else types.int64
+        return None
 
 
 def _field_pointer(builder, job, name):
-    scalar = INT64 if name in INTEGERS else ir.DoubleType()
-    return builder.inttoptr(builder.add(job, INT64(JOB.fields[name][1])), scalar.as_pointer())
+    scalar = ir.DoubleType() if name in NUMBERS else INT64
+    return builder.inttoptr(builder.add(job, INT64(WORD * WORDS[name])), scalar.as_pointer())
 
 
 @lower_getattr_generic(JobType)
@@ -61,7 +61,7 @@ def _get_field(context, builder, job_type, job, name):
 @lower_setattr_generic(JobType)
 def _set_field(context, builder, signature, args, name):
     job, value = args
-    target = types.int64 if name in INTEGERS else types.float64
+    target = types.float64 if name in NUMBERS else types.int64
     builder.store(context.cast(builder, value, signature.args[1], target), _field_pointer(builder, job, name))
 
 

@@ -1,0 +1,127 @@
+"""What Python, Numba's kernels and the C compiler read alike: the job's struct, the layer table's columns, the codes.
+
+It needs the standard library alone: the build reads this file without the package, and writes the declarations of
+`as_cython` from it. `fingerprint` tells whether two readers have the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+
+WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, or a float64 number of `NUMBERS`
+
+
+class Activation(IntEnum):
+    """The code by which kernels know an activation; softmax is an output unit only."""
+
+    IDENTITY = 0
+    SIGMOID = 1
+    TANH = 2
+    RELU = 3
+    LEAKY_RELU = 4
+    SOFTMAX = 5
+
+
+class Loss(IntEnum):
+    """The code by which kernels know a loss."""
+
+    SOFTMAX_CROSS_ENTROPY = 0
+    SIGMOID_CROSS_ENTROPY = 1
+    SQUARED_ERROR = 2
+
+
+class Rule(IntEnum):
+    """The code by which kernels know an optimizer's update rule."""
+
+    SGD = 0
+    RMSPROP = 1
+    ADAM = 2
+    ADAMW = 3
+
+
+# The struct's sections. A job's memory holds the plan, which stays; the arguments of one call; and the leading thread's
+# cursor, on cache lines of its own: waiting threads read the plan all the time. The team's words lie behind the struct.
+PLAN = (
+    # the network: the addresses of the layer table below and of the slopes, and the loss
+    "layers", "table", "slopes", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
+    # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample
+    "samples", "epochs", "batch_size", "training", "backward", "per_sample",
+    # the division of work, see division.py: the blocks of the gradient are (layer, first row, last row)
+    "threads", "task_rows", "tile_rows", "shared", "chunks", "paired", "rows_ahead", "divided", "walk_divided",
+    "turned", "window", "blocks", "block_table", "team",
+    # the workspace: addresses, sizes in elements. A thread's scratch is for a block of weights, transposed, and its
+    # gradient, or for a sample in per-sample descent; gram holds two parts of a block's Gram matrix and the products of
+    # deltas; staged are the windows that a thread copies together
+    "gathered", "tiles", "tile_size", "compact", "partials", "partials_size", "sums", "sums_size", "row_losses",
+    "chunk_losses", "one", "logits", "logits_size", "scratch", "scratch_size", "gram", "staged", "staged_targets",
+    # the addresses of compiled functions
+    "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
+    "sigmoid_cross_entropy_array", "lead", "run_task",
+)  # fmt: skip
+CALL = (
+    # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
+    # a call in this order)
+    "X", "labels", "targets", "order", "parameters", "out", "losses", "gradient",
+    # the same where they are, if a thread copies them together
+    "source_X", "source_labels", "source_targets", "source_order",
+    # the optimizer
+    "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
+)  # fmt: skip
+CURSOR = (
+    # the step and the tile under way; the layer, and the sample of a block, that the threads are at
+    "batch_start", "batch_rows", "tile_start", "tile_count", "layer", "sample",
+    # which of two buffers the block or window under way is in; the next one
+    "parity", "next_start", "next_count",
+    # the step's numbers
+    "rate", "correction1", "correction2", "scale", "folded", "delta_scale",
+)  # fmt: skip
+SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
+NUMBERS = frozenset(
+    ("momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
+     "rate", "correction1", "correction2", "scale", "folded", "delta_scale")
+)  # fmt: skip
+
+# The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
+# previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
+# addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
+# parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
+# layer, divided ones, a deferred second one, and where nothing goes backward. DEFERRED says that per-sample descent
+# updates the layer's weights once a block. SPLIT is the row at which its weights (the transposed ones, where per-sample
+# descent has them) are divided in two parts for products (0: they are not), FIRST_BLOCK the layer's first block in the
+# table of blocks. FLIPPED says that the sums of a gradient lie transposed, inputs along the lanes. After a hidden layer
+# a single output has width 1.
+COLUMNS = (
+    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
+    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block", "flipped",
+)  # fmt: skip
+
+
+def _words_of(fields: tuple[str, ...]) -> int:
+    """Return a section's words, up to a whole cache line."""
+    return -(-len(fields) * WORD // CACHE_LINE) * CACHE_LINE // WORD
+
+
+FIRST_WORDS = {
+    name: sum(_words_of(fields) for fields in list(SECTIONS.values())[:i]) for i, name in enumerate(SECTIONS)
+}
+WORDS = {field: FIRST_WORDS[name] + i for name, fields in SECTIONS.items() for i, field in enumerate(fields)}
+STRUCT_WORDS = sum(map(_words_of, SECTIONS.values()))
+
+
+def fingerprint() -> str:
+    """Return a hash of all that the readers must agree on."""
+    codes = [[(code.name, code.value) for code in kind] for kind in (Activation, Loss, Rule)]
+    return hashlib.sha256(repr((WORDS, STRUCT_WORDS, sorted(NUMBERS), COLUMNS, codes)).encode()).hexdigest()[:16]
+
+
+def as_cython() -> str:
+    """Return the struct, the columns and the fingerprint as declarations of Cython."""
+    lines = ["# Made from schema.py.", "", "cdef struct Job:"]
+    for name, fields in SECTIONS.items():
+        lines += [f"    {'double' if field in NUMBERS else 'int64_t'} {field}" for field in fields]
+        if padding := _words_of(fields) - len(fields):
+            lines.append(f"    int64_t end_of_{name}[{padding}]")
+    lines += ["", "cdef enum:", *(f"    {column.upper()} = {i}" for i, column in enumerate(COLUMNS))]
+    lines += [f"    COLUMNS = {len(COLUMNS)}", "", f'FINGERPRINT = "{fingerprint()}"']
+    return "\n".join(lines) + "\n"
