@@ -99,12 +99,11 @@ def test_errors_and_output_of_the_code_do_not_show(capfd):
 
 def test_a_first_use_leaves_the_largest_function_to_it(tmp_path):
     code = """
-        import numpy as np
         from fastnn._kernels.numba import functions
         compile, second_process = functions._Function._compile_uncached, functions.second_process
         functions._Function._compile_uncached = lambda self: print(self.__name__) or compile(self)
         functions.second_process = lambda code: print("second_process") or second_process(code)
-        functions.compiled(np.dtype("float32"), per_sample=False)
+        functions.compiled(4, per_sample=False)
     """
     environment = os.environ | {"FASTNN_CACHE_DIR": str(tmp_path), "FASTNN_NUM_THREADS": "2", "FASTNN_QUIET": "1"}
     command = [sys.executable, "-c", textwrap.dedent(code)]
