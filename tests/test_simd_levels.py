@@ -52,7 +52,8 @@ def test_the_level_in_use(compiled):
     assert compiled.simd_level() == (os.environ.get("FASTNN_SIMD") or levels(backend)[0])
     bytes_of_a_vector = {"avx512": 64, "avx2": 32}.get(compiled.simd_level(), 16)
     if compiled.simd_level() != "baseline":  # which has no vectors without the compiler's extensions
-        assert [compiled._kernels.lanes(size) for size in (4, 8)] == [bytes_of_a_vector // size for size in (4, 8)]
+        lanes = compiled.compiled_kernels.lanes
+        assert [lanes(size) for size in (4, 8)] == [bytes_of_a_vector // size for size in (4, 8)]
 
 
 def test_both_backends_take_the_same_level():

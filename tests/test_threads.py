@@ -127,7 +127,7 @@ def test_a_helper_that_arrives_late_or_never(compiled, shared_work, costs, monke
     case = make_case(*NETS["deep"], m=M, dtype="float32")
     expected = results(compiled, case)
     assert any(job.plan.division.window for job in shared_work) == windows
-    monkeypatch.setattr(compiled._kernels, "run", run)
+    monkeypatch.setattr(compiled.compiled_kernels, "run", run)
     found = results(compiled, case)
     for helper in helpers:
         helper.join(timeout=30)

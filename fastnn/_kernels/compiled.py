@@ -12,7 +12,7 @@ from fastnn import _kernels
 from fastnn._kernels import division
 from fastnn._kernels.contract import Array, Data, Integers, Loss, Model, Optimizer, Rule
 from fastnn._kernels.division import Request
-from fastnn._kernels.job import Job, plan
+from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
 from fastnn._kernels.reference import penalty
 
@@ -43,11 +43,22 @@ class CompiledKernels(ABC):
 
     def prepare(self, model: Model, itemsize: int, request: Request) -> Job:
         """Return a job of that shape that no call has in use."""
+        planned = self._plan(model, itemsize, request)
+        return self._pool.take(planned) or self._job(planned)
+
+    def new_job(self, model: Model, itemsize: int, request: Request) -> Job:
+        """Return a job for the caller to keep: bind a call's data to it and `run` it."""
+        return self._job(self._plan(model, itemsize, request))
+
+    def _job(self, planned: Plan) -> Job:
+        return Job(planned, self.functions(planned.layout.itemsize, planned.request.per_sample))
+
+    def _plan(self, model: Model, itemsize: int, request: Request) -> Plan:
         lanes, costs = self.lanes(itemsize), division.COSTS
         planned = plan(model, lanes, itemsize, request, _ANY_NUMBER, costs)
         if planned.division.threads > 1:
             planned = plan(model, lanes, itemsize, request, _kernels.get_num_threads(), costs)
-        return self._pool.take(planned) or Job(planned, self.functions(itemsize, request.per_sample))
+        return planned
 
     def finish(self, job: Job) -> float:
         """Do the job and keep it for other calls; return its loss where it was bound without an array for losses."""

@@ -78,13 +78,14 @@ def simd_level() -> str:
     return str(kernels.level())
 
 
-_kernels = _Kernels()
-dense_forward, forward = _kernels.dense_forward, _kernels.forward
-loss, loss_and_gradient = _kernels.loss, _kernels.loss_and_gradient
-sgd_epoch, minibatch_epoch = _kernels.sgd_epoch, _kernels.minibatch_epoch
+compiled_kernels = _Kernels()
+dense_forward, forward = compiled_kernels.dense_forward, compiled_kernels.forward
+loss, loss_and_gradient = compiled_kernels.loss, compiled_kernels.loss_and_gradient
+sgd_epoch, minibatch_epoch = compiled_kernels.sgd_epoch, compiled_kernels.minibatch_epoch
 
 __all__ = [
     "cache_folder",
+    "compiled_kernels",
     "dense_forward",
     "forward",
     "loss",
