@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastnn import datasets, optimizers
+from fastnn import backend, datasets, optimizers
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
-from fastnn.network import Network
+from fastnn.history import DivergenceError, History
+from fastnn.network import Network, load
 from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
-from fastnn.saving import load
-from fastnn.training import DivergenceError, History
 
 __version__ = "0.1.0"
 
@@ -21,6 +20,7 @@ __all__ = [
     "History",
     "Network",
     "RMSprop",
+    "backend",
     "datasets",
     "get_backend",
     "get_num_threads",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from numbers import Integral, Real
 
 
-def check_choice(name: str, value: object, known: Iterable[str]) -> str:
+def check_choice(name: str, value: object, known: Collection[str]) -> str:
     """Return value if it is one of the known names."""
-    known = list(known)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(known)}; got {value!r}")
     if value not in known:
@@ -19,7 +18,7 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> str:
 
 def check_integer(name: str, value: object, low: int) -> int:
     """Return value as an int if it is a whole number of at least low."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, Integral)):
         raise TypeError(f"{name} must be an integer >= {low}; got {value!r}")
     if value < low:
         raise ValueError(f"{name} must be an integer >= {low}; got {value}")
@@ -35,15 +34,18 @@ def check_real(
     below: float | None = None,
 ) -> float:
     """Return value as a float if it is finite, >= low, > above and < below (each where given)."""
-    bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", low), (">", above), ("<", below)) if bound is not None]
-    expected = f"{name} must be a finite number {' and '.join(bounds)}".rstrip()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{expected}; got {value!r}")
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise TypeError(f"{_expectation(name, low, above, below)}; got {value!r}")
     try:
         number = float(value)
     except OverflowError:  # of an integer or a fraction
         number = math.inf
     inside = (low is None or number >= low) and (above is None or number > above) and (below is None or number < below)
     if not math.isfinite(number) or not inside:
-        raise ValueError(f"{expected}; got {value}")
+        raise ValueError(f"{_expectation(name, low, above, below)}; got {value}")
     return number
+
+
+def _expectation(name: str, low: float | None, above: float | None, below: float | None) -> str:
+    bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", low), (">", above), ("<", below)) if bound is not None]
+    return f"{name} must be a finite number {' and '.join(bounds)}".rstrip()

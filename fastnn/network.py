@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _kernels, training
+from fastnn import _kernels, evaluation, saving, training
 from fastnn._checks import check_integer, check_real
-from fastnn._kernels import reference
-from fastnn._kernels.contract import Array, Data, Model
-from fastnn.activations import Activation, find_activation
+from fastnn._kernels.contract import Array, Data
+from fastnn.activations import Activation
+from fastnn.architecture import Architecture
 from fastnn.data import as_data, as_samples
-from fastnn.initializers import draw_arrays, own_arrays
-from fastnn.losses import find_loss
+from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
-from fastnn.training import Callback, History
+from fastnn.state import State
 
-DTYPES = ("float32", "float64")
+Callback = Callable[["Network", History], object]
+
+
+class _OneAtATime:
+    """Keeps another training or reset out: it would give the memory away that the kernels write to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("this network is being trained: fit and reset can be called when that has ended")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Network:
@@ -70,22 +83,9 @@ class Network:
         rng: int | np.random.Generator | None = None,
         init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = "auto",
     ) -> None:
-        self.sizes = _check_sizes(sizes)
-        self.activations = _check_activations(activation, len(self.sizes) - 2)
-        self._loss = find_loss(loss)
-        if self._loss.chooses and self.sizes[-1] < 2:
-            raise ValueError(
-                f"softmax needs at least two output units; got sizes={self.sizes}. For two classes with one output "
-                "take loss='sigmoid_cross_entropy'"
-            )
-        self.dtype = _check_dtype(dtype)
-        self.rng = _check_rng(rng)
-        self._model = self._lay_out()
-        self._parameters = _aligned_zeros(int(self._model.biases[-1]) + self.sizes[-1], self.dtype)
-        self._init = init if isinstance(init, str) else own_arrays(init, self.sizes, self.dtype)
-        self._trained_on_labels = self._loss.chooses
-        self._in_training = threading.Lock()
-        self._draw()
+        self.architecture = Architecture.of(sizes, activation, loss, dtype)
+        self.state = State.of(self.architecture, rng, init)
+        self.in_training = _OneAtATime()
 
     def __repr__(self) -> str:
         """Return the architecture as it was given."""
@@ -93,44 +93,74 @@ class Network:
         return f"Network({self.sizes}, activation={names}, loss={self.loss_name!r}, dtype={self.dtype.name!r})"
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of each layer."""
+        return self.architecture.sizes
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """Of each hidden layer."""
+        return self.architecture.activations
+
+    @property
     def loss_name(self) -> str:
         """The name of the loss; ``loss`` is the method that computes it."""
-        return self._loss.name
+        return self.architecture.loss.name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the parameters and of all computation."""
+        return self.architecture.dtype
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Source of the initial weights and of every shuffle."""
+        return self.state.rng
+
+    @rng.setter
+    def rng(self, generator: np.random.Generator) -> None:
+        self.state.rng = generator
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The last one trained with; None before the first training."""
+        return self.state.optimizer
 
     @property
     def parameters(self) -> Array:
         """All parameters in one flat vector."""
-        return self._parameters
+        return self.state.parameters
 
     @parameters.setter
     def parameters(self, values: npt.ArrayLike) -> None:
-        array = np.asarray(values)
-        if array.shape != self._parameters.shape or array.dtype.kind not in "buif":
-            expected = f"{len(self._parameters)} real numbers, {self._parameters.shape}"
+        array, parameters = np.asarray(values), self.state.parameters
+        if array.shape != parameters.shape or array.dtype.kind not in "buif":
+            expected = f"{len(parameters)} real numbers, {parameters.shape}"
             raise ValueError(f"parameters must be {expected}; got {array.dtype} in shape {array.shape}")
-        self._parameters[:] = array
+        parameters[:] = array
 
     @property
     def weights(self) -> list[Array]:
         """Views of the weights, one (n_in, n_out) array a layer."""
-        return [W for W, _ in self._layers()]
+        return [W for W, _ in self.architecture.layers(self.state.parameters)]
 
     @property
     def biases(self) -> list[Array]:
         """Views of the biases, one (n_out,) array a layer."""
-        return [b for _, b in self._layers()]
+        return [b for _, b in self.architecture.layers(self.state.parameters)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes over, also one in another process."""
-        return {name: value for name, value in self.__dict__.items() if name != "_in_training"}
+        return {"architecture": self.architecture, "state": self.state}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over another network's state, the arrays as aligned copies: those given may be read-only files."""
-        self.__dict__.update(state)
-        self._parameters = _aligned_zeros(len(state["_parameters"]), self.dtype)
-        self._parameters[:] = state["_parameters"]
-        self._state, self._step = state["_state"].copy(), state["_step"].copy()
-        self._in_training = threading.Lock()
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        """Take over another network's content, the arrays as aligned copies: those given may be read-only files."""
+        if "_parameters" in content:
+            self.architecture, state = saving.from_flat_pickle(content)
+        else:
+            self.architecture, state = content["architecture"], content["state"]
+        self.state = state.copy()
+        self.in_training = _OneAtATime()
 
     def reset(self) -> None:
         """Draw the initial parameters anew and forget the optimizer's state.
@@ -140,18 +170,8 @@ class Network:
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
         """
-        with self._alone():
-            self._draw()
-
-    def _draw(self) -> None:
-        arrays = self._init
-        if isinstance(arrays, str):
-            arrays = draw_arrays(arrays, self.sizes, [*(a.gain for a in self.activations), "glorot"], self.rng)
-        for (W, b), (W_0, b_0) in zip(self._layers(), arrays, strict=True):
-            W[:], b[:] = W_0, b_0
-        self.optimizer: Optimizer | None = None
-        self._state = np.zeros((0, len(self.parameters)), self.dtype)
-        self._step = np.zeros(1, dtype=np.int64)
+        with self.in_training:
+            self.state.draw(self.architecture)
 
     def fit(
         self,
@@ -226,41 +246,38 @@ class Network:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
         found = find_optimizer(optimizer, learning_rate)
-        data = self._data(X, y, check_finite)
+        data = as_data(X, y, self.architecture, check_finite)
         m = len(data.X)
-        plan = training.Plan(
+        request = training.Request(
             optimizer=found,
-            samples=m,
             batch_size=m if batch_size is None else min(m, check_integer("batch_size", batch_size, low=1)),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             shuffle=shuffle,
             validation=self._validation_data(validation_data, check_finite),
             keep_batch_loss=batch_loss,
-            callback=callback,
+            callback=None if callback is None else partial(callback, self),
             verbose=verbose,
             progress=progress,
         )
-        if not self.parameters.flags.writeable:
+        state = self.state
+        if not state.parameters.flags.writeable:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
         _kernels.get_backend()  # both raise what is wrong with a variable of the environment before anything changes
         _kernels.get_num_threads()
-        with self._alone():
+        with self.in_training:
             if reset:
-                self._draw()
-            self._take_up(found)
-            if self._loss.classifies:
-                self._trained_on_labels = data.labels.size > 0
-            return training.train(self, data, plan)
+                state.draw(self.architecture)
+            state.take_up(found)
+            if self.architecture.loss.classifies:
+                state.trained_on_labels = data.labels.size > 0
+            return training.train(self.architecture, state, data, request)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype."""
-        return self._outputs(as_samples(X, self.sizes[0], self.dtype))
-
-    def _outputs(self, samples: Array) -> Array:
-        out = np.empty((len(samples), self.sizes[-1]), self.dtype)
-        _kernels.kernels().forward(self._model, self.parameters, samples, out)
-        return out
+        architecture = self.architecture
+        samples = as_samples(X, architecture.sizes[0], architecture.dtype)
+        return evaluation.outputs(architecture, self.state.parameters, samples)
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:
         """Return the probability of each class or answer, (m, K).
@@ -270,7 +287,7 @@ class Network:
         ValueError
             If the loss is the squared error: its outputs are no probabilities.
         """
-        if not self._loss.classifies:
+        if not self.architecture.loss.classifies:
             raise ValueError("predict_proba needs a cross-entropy loss; this network's loss is 'squared_error'")
         return self.forward(X)
 
@@ -280,7 +297,7 @@ class Network:
         Labels (m,) for softmax, and for sigmoid outputs trained on labels; otherwise for sigmoid outputs 0 or 1 each,
         (m, K), where the probability is at least 1/2; for the squared error the outputs. One output gives (m,).
         """
-        return self._decide(self.forward(X))
+        return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for the squared error R^2.
@@ -288,145 +305,49 @@ class Network:
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
         same.
         """
-        data = self._data(X, y)
-        return self._score(self._outputs(data.X), data)
+        data = as_data(X, y, self.architecture)
+        outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)
+        return evaluation.score(self.architecture, outputs, data)
 
     def loss(self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0) -> float:
         """Return the cost J on (X, y), with the penalty l2 / (2 m) sum W^2."""
         l2 = check_real("l2", l2, low=0)
-        return float(_kernels.kernels().loss(self._model, self.parameters, self._data(X, y), l2))
+        data = as_data(X, y, self.architecture)
+        return float(_kernels.kernels().loss(self.architecture.model, self.state.parameters, data, l2))
 
     def loss_and_gradient(self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0) -> tuple[float, Array]:
         """Return J and its gradient, a flat vector laid out like ``parameters``."""
         l2 = check_real("l2", l2, low=0)
-        gradient = np.empty_like(self.parameters)
-        J = _kernels.kernels().loss_and_gradient(self._model, self.parameters, self._data(X, y), l2, gradient)
-        return float(J), gradient
+        data = as_data(X, y, self.architecture)
+        model, parameters = self.architecture.model, self.state.parameters
+        gradient = np.empty_like(parameters)
+        return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
-        from fastnn import saving
-
-        saving.save(self, path)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep another training or reset out: it would give the memory away that the kernels write to."""
-        if not self._in_training.acquire(blocking=False):
-            raise RuntimeError("this network is being trained: fit and reset can be called when that has ended")
-        try:
-            yield
-        finally:
-            self._in_training.release()
-
-    # --- for the training loop --------------------------------------------------------------------------------------
-
-    def _lay_out(self) -> Model:
-        n_in, n_out = np.array(self.sizes[:-1]), np.array(self.sizes[1:])
-        ends = np.cumsum(n_in * n_out + n_out)
-        return Model(
-            sizes=self.sizes,
-            weights=(0, *ends[:-1].tolist()),
-            biases=tuple((ends - n_out).tolist()),
-            activations=(*(int(a.code) for a in self.activations), int(self._loss.output)),
-            slopes=(*(a.slope for a in self.activations), 0.0),
-            loss=int(self._loss.code),
-        )
-
-    def _layers(self) -> list[tuple[Array, Array]]:
-        return list(reference.layers(self._model, self.parameters))
-
-    def _data(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, check_finite: bool = True, names: tuple[str, str] = ("X", "y")
-    ) -> Data:
-        return as_data(X, y, self.sizes, self._loss, self.dtype, check_finite, names)
+        saving.save(path, self.architecture, self.state)
 
     def _validation_data(self, pair: tuple[npt.ArrayLike, npt.ArrayLike] | None, check_finite: bool) -> Data | None:
         if pair is None:
             return None
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"validation_data must be a pair (X, y); got {type(pair).__name__}")
-        return self._data(*pair, check_finite, ("validation_data X", "validation_data y"))
-
-    def _take_up(self, optimizer: Optimizer) -> None:
-        """Keep the optimizer's state if the rule is the same as before; begin a new one otherwise."""
-        vectors = optimizer.state_vectors
-        if type(self.optimizer) is not type(optimizer) or len(self._state) != vectors:
-            self._state = np.zeros((vectors, len(self.parameters)), self.dtype)
-            self._step = np.zeros(1, dtype=np.int64)
-        self.optimizer = optimizer
-
-    def _snapshot(self) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-        return self.parameters.copy(), self._state.copy(), self._step.copy()
-
-    def _restore(self, snapshot: tuple[Array, Array, npt.NDArray[np.int64]]) -> None:
-        self.parameters[:], self._state[:], self._step[:] = snapshot
-
-    def _evaluate(self, data: Data) -> tuple[float, float]:
-        """Return the loss without the penalty, and the score."""
-        loss = float(_kernels.kernels().loss(self._model, self.parameters, data, 0.0))
-        return loss, self._score(self._outputs(data.X), data)
-
-    def _decide(self, outputs: Array) -> npt.NDArray[Any]:
-        if self._loss.classifies and self.sizes[-1] > 1 and self._trained_on_labels:
-            labels: npt.NDArray[Any] = outputs.argmax(axis=1)
-            return labels
-        answers = (outputs >= 0.5).astype(np.int64) if self._loss.classifies else outputs
-        return answers[:, 0] if self.sizes[-1] == 1 else answers
-
-    def _score(self, outputs: Array, data: Data) -> float:
-        if data.labels.size:
-            answers = outputs[:, 0] >= 0.5 if self.sizes[-1] == 1 else outputs.argmax(axis=1)
-            return float((answers == data.labels).mean())
-        if self._loss.classifies:
-            return float(((outputs >= 0.5) == data.targets).all(axis=1).mean())
-        y = data.targets.astype(np.float64)
-        residual, total = ((y - outputs) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-        return float(np.mean(1 - residual / np.where(total > 0, total, np.nan)))
+        return as_data(*pair, self.architecture, check_finite, ("validation_data X", "validation_data y"))
 
 
-def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    if not isinstance(sizes, list | tuple | np.ndarray):
-        raise TypeError(f"sizes must be a sequence of integers, inputs first and outputs last; got {sizes!r}")
-    if len(sizes) < 2:
-        raise ValueError(f"sizes must name at least the inputs and the outputs; got {tuple(sizes)}")
-    return tuple(check_integer(f"sizes[{i}]", n, low=1) for i, n in enumerate(sizes))
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network from a file that ``Network.save`` wrote.
 
-
-def _check_activations(
-    activation: str | Activation | Sequence[str | Activation], hidden: int
-) -> tuple[Activation, ...]:
-    if isinstance(activation, str | Activation):
-        return (find_activation(activation),) * hidden
-    if not isinstance(activation, Sequence):
-        raise TypeError(f"activation must be one name, or one for each of {hidden} hidden layers; got {activation!r}")
-    found = tuple(find_activation(a) for a in activation)
-    if len(found) != hidden:
-        raise ValueError(f"activation must be one name, or one for each of {hidden} hidden layers; got {len(found)}")
-    return found
-
-
-def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    try:
-        found = np.dtype(dtype)
-    except TypeError as error:
-        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}") from error
-    if dtype is None:  # float64 to NumPy
-        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got None")
-    if found.name not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {found.name}")
-    return found.newbyteorder("=")
-
-
-def _check_rng(rng: int | np.random.Generator | None) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"rng must be an integer >= 0, a numpy.random.Generator or None; got {rng!r}") from error
-
-
-def _aligned_zeros(n: int, dtype: np.dtype[Any]) -> Array:
-    """Return n zeros that begin at a multiple of 64 bytes, a cache line and the widest vector."""
-    raw = np.zeros(n * dtype.itemsize + 64, dtype=np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + n * dtype.itemsize].view(dtype)
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, truncated or of another origin.
+    ImportError
+        If safetensors is not installed.
+    """
+    architecture, state = saving.load(path)
+    network = Network.__new__(Network)
+    network.__setstate__({"architecture": architecture, "state": state})
+    return network

@@ -5,7 +5,7 @@ theta are the parameters, g the gradient of one step's samples (with the penalty
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,11 @@ import numpy.typing as npt
 
 from fastnn._checks import check_choice, check_real
 from fastnn._kernels.contract import Rule
+
+# Of the hyperparameters, in the order in which they are given.
+_DECAY = {"low": 0.0, "below": 1.0}
+_BOUNDS = {"learning_rate": {"above": 0.0}} | dict.fromkeys(("momentum", "rho", "beta1", "beta2"), _DECAY)
+_BOUNDS |= {"epsilon": {"above": 0.0}, "weight_decay": {"low": 0.0}}
 
 
 @dataclass(frozen=True)
@@ -34,18 +39,17 @@ class Optimizer:
 
     def hyper(self) -> npt.NDArray[np.float64]:
         """Return (first, second, epsilon, weight_decay, nesterov) as the kernels take them."""
-        value = {field.name: float(getattr(self, field.name)) for field in fields(self)}
+        value = vars(self)
         first = value.get("momentum", value.get("beta1", 0.0))
         second = value.get("rho", value.get("beta2", 0.0))
         rest = [value.get(key, 0.0) for key in ("epsilon", "weight_decay", "nesterov")]
-        return np.array([first, second, *rest])
+        return np.array([first, second, *rest], np.float64)
 
     def __post_init__(self) -> None:
-        decay = {"low": 0.0, "below": 1.0}
-        bounds = {"learning_rate": {"above": 0.0}, "epsilon": {"above": 0.0}, "weight_decay": {"low": 0.0}}
-        bounds |= dict.fromkeys(("momentum", "rho", "beta1", "beta2"), decay)
-        for key in [field.name for field in fields(self) if field.name in bounds]:
-            object.__setattr__(self, key, check_real(key, getattr(self, key), **bounds[key]))  # as float, for saving
+        values = vars(self)
+        for key, bounds in _BOUNDS.items():
+            if key in values:
+                values[key] = check_real(key, values[key], **bounds)  # as float, for saving
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class AdamW(Adam):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW)}
+_DEFAULTS = {name: kind() for name, kind in OPTIMIZERS.items()}  # type: ignore[call-arg]
 
 
 def find_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None) -> Optimizer:
@@ -169,5 +174,5 @@ def find_optimizer(optimizer: str | Optimizer, learning_rate: float | None = Non
     if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
         found = optimizer
     else:
-        found = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]()  # type: ignore[call-arg]
+        found = _DEFAULTS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     return found if learning_rate is None else replace(found, learning_rate=learning_rate)

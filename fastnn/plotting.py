@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastnn._kernels import reference
 from fastnn.activations import ACTIVATIONS, leaky_relu
-from fastnn.training import History
+from fastnn.history import History
 
 try:
     from matplotlib.axes import Axes

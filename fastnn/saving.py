@@ -1,4 +1,4 @@
-"""Save and load networks as safetensors files: arrays and text, no code that a reader would run.
+"""An architecture and its state as a safetensors file, and back: arrays and text, no code that a reader would run.
 
 The tensors are ``parameters``, ``optimizer_state`` and, where they were given as arrays, the initial parameters
 ``init``; the metadata's one entry ``fastnn`` is JSON with the architecture, the optimizer and the random generator, so
@@ -8,33 +8,35 @@ that training continues as if it had never stopped.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastnn._kernels import reference
-from fastnn.activations import ACTIVATIONS, leaky_relu
-from fastnn.network import Network
+from fastnn.architecture import Architecture
 from fastnn.optimizers import OPTIMIZERS
+from fastnn.state import State
 
 FORMAT = 1
 _BIT_GENERATORS = (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
 
 
-def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+def save(
+    path: str | os.PathLike[str], architecture: Architecture, state: State, metadata: dict[str, str] | None = None
+) -> None:
     """Write a network to a file, whole or not at all: a temporary file, flushed to the disk, takes the name last.
 
     Parameters
     ----------
-    network : Network
-        Its parameters, architecture, optimizer with state, and random generator are kept.
     path : path
         Replaced if it exists.
+    architecture, state : Architecture, State
+        All that makes the network, its optimizer and random generator included.
     metadata : dict of str, optional
         Texts to keep beside the network; ``read_metadata`` returns them.
 
@@ -47,54 +49,88 @@ def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, str
     TypeError
         If the optimizer or the random generator is of a class of your own, which ``load`` does not know.
     """
-    from safetensors.numpy import save as to_bytes
-
-    _check_known("optimizer", network.optimizer, [type(None), *OPTIMIZERS.values()])
-    _check_known("rng.bit_generator", network.rng.bit_generator, _BIT_GENERATORS)
-    tensors = {"parameters": network.parameters, "optimizer_state": network._state}
-    if not isinstance(network._init, str):
-        tensors["init"] = np.concatenate([array.ravel() for layer in network._init for array in layer])
-    about = json.dumps(_describe(network), default=_as_list)
-    content = to_bytes(tensors, metadata={**(metadata or {}), "fastnn": about, "sha256": _digest(about, tensors)})
-    _write_atomically(Path(path), content)
+    _write_atomically(Path(path), to_bytes(architecture, state, metadata))
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Read a network from a file that ``Network.save`` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, truncated or of another origin.
-    ImportError
-        If safetensors is not installed.
-    """
-    from safetensors import SafetensorError, safe_open
-
+def load(path: str | os.PathLike[str]) -> tuple[Architecture, State]:
+    """Read what ``save`` wrote; ``fastnn.load`` says what is raised."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"path: no file {os.fspath(path)!r}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        if "fastnn" not in metadata:
-            raise ValueError("its metadata have no entry 'fastnn'")
-        if metadata.get("sha256") != _digest(metadata["fastnn"], tensors):
-            raise ValueError("its contents do not match their checksum")
-        return _rebuild(json.loads(metadata["fastnn"]), tensors)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        return from_bytes(Path(path).read_bytes())
+    except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} is not a whole fastnn network: {error}") from error
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the texts that were saved beside a network."""
-    from safetensors import safe_open
+    with Path(path).open("rb") as file:
+        return {key: text for key, text in _texts(file).items() if key not in ("fastnn", "sha256")}
 
-    with safe_open(path, framework="numpy") as file:
-        texts: dict[str, str] = dict(file.metadata() or {})
-    return {key: text for key, text in texts.items() if key not in ("fastnn", "sha256")}
+
+def to_bytes(architecture: Architecture, state: State, metadata: dict[str, str] | None = None) -> bytes:
+    """Return a network as the contents of a file."""
+    from safetensors.numpy import save as serialize
+
+    _check_known("optimizer", state.optimizer, [type(None), *OPTIMIZERS.values()])
+    _check_known("rng.bit_generator", state.rng.bit_generator, _BIT_GENERATORS)
+    tensors = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
+    if not isinstance(state.init, str):
+        tensors["init"] = np.concatenate([array.ravel() for layer in state.init for array in layer])
+    about = json.dumps(_describe(architecture, state), default=_as_list)
+    texts = {**(metadata or {}), "fastnn": about, "sha256": _digest(about, tensors)}
+    content: bytes = serialize(tensors, metadata=texts)
+    return content
+
+
+def from_bytes(content: bytes) -> tuple[Architecture, State]:
+    """Return the network that a file holds.
+
+    Raises
+    ------
+    ValueError
+        If the contents are damaged, truncated or of another origin.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as deserialize
+
+    try:
+        tensors = deserialize(content)
+        texts = _texts(io.BytesIO(content))
+        if "fastnn" not in texts:
+            raise ValueError("its metadata have no entry 'fastnn'")
+        if texts.get("sha256") != _digest(texts["fastnn"], tensors):
+            raise ValueError("its contents do not match their checksum")
+        return _rebuild(json.loads(texts["fastnn"]), tensors)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def from_flat_pickle(content: dict[str, Any]) -> tuple[Architecture, State]:
+    """Return what a pickle of a network holds that was made before its architecture and state were apart."""
+    about = {
+        "sizes": content["sizes"],
+        "activations": [{"name": a.name, "slope": a.slope} for a in content["activations"]],
+        "loss": content["_loss"].name,
+        "dtype": content["dtype"],
+    }
+    state = State(
+        parameters=content["_parameters"],
+        rng=content["rng"],
+        init=content["_init"],
+        trained_on_labels=content["_trained_on_labels"],
+        optimizer=content["optimizer"],
+        optimizer_state=content["_state"],
+        step=content["_step"],
+    )
+    return Architecture.from_description(about), state
+
+
+def _texts(file: BinaryIO) -> dict[str, str]:
+    """Return the metadata of a safetensors file; they are in its header, which comes after its length."""
+    length = int.from_bytes(file.read(8), "little")
+    texts: dict[str, str] = json.loads(file.read(length)).get("__metadata__") or {}
+    return texts
 
 
 def _digest(about: str, tensors: dict[str, np.ndarray[Any, Any]]) -> str:
@@ -118,46 +154,41 @@ def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
     return list(array.tolist())
 
 
-def _describe(network: Network) -> dict[str, Any]:
-    optimizer = network.optimizer
+def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
+    optimizer = state.optimizer
     return {
         "format": FORMAT,
-        "sizes": network.sizes,
-        "activations": [{"name": a.name, "slope": a.slope} for a in network.activations],
-        "loss": network.loss_name,
-        "dtype": network.dtype.name,
-        "init": network._init if isinstance(network._init, str) else None,
-        "trained_on_labels": network._trained_on_labels,
+        **architecture.describe(),
+        "init": state.init if isinstance(state.init, str) else None,
+        "trained_on_labels": state.trained_on_labels,
         "optimizer": None if optimizer is None else {"name": optimizer.name, **asdict(optimizer)},
-        "step": int(network._step[0]),
-        "rng": network.rng.bit_generator.state,
+        "step": int(state.step[0]),
+        "rng": state.rng.bit_generator.state,
     }
 
 
-def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> Network:
+def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> tuple[Architecture, State]:
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']}; this version reads {FORMAT}")
-    activations = [
-        leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]] for a in about["activations"]
-    ]
-    network = Network(about["sizes"], activations, about["loss"], about["dtype"], _generator(about["rng"]), "zeros")
+    architecture = Architecture.from_description(about)
+    state = State.of(architecture, _generator(about["rng"]), "zeros")
     if about["optimizer"] is not None:
         options = dict(about["optimizer"])
-        network._take_up(OPTIMIZERS[options.pop("name")](**options))
-    arrays = {"parameters": network.parameters, "optimizer_state": network._state}
+        state.take_up(OPTIMIZERS[options.pop("name")](**options))
+    arrays = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
     if about["init"] is None:
-        arrays["init"] = np.empty_like(network.parameters)
-        network._init = list(reference.layers(network._model, arrays["init"]))
+        arrays["init"] = np.empty_like(state.parameters)
+        state.init = architecture.layers(arrays["init"])
     else:
-        network._init = about["init"]
+        state.init = about["init"]
     for name, array in arrays.items():
         found = tensors[name]
         if (found.shape, found.dtype) != (array.shape, array.dtype):
             raise ValueError(f"{name} must be {array.shape} {array.dtype}; found {found.shape} {found.dtype}")
         array[:] = found
-    network._step[0] = about["step"]
-    network._trained_on_labels = bool(about["trained_on_labels"])
-    return network
+    state.step[0] = about["step"]
+    state.trained_on_labels = bool(about["trained_on_labels"])
+    return architecture, state
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:

@@ -20,6 +20,7 @@ import fastnn
 from fastnn import _kernels
 from fastnn._kernels import compiled as compiled_kernels
 from fastnn._kernels import contract, division
+from fastnn.data import as_data
 
 os.environ.setdefault("FASTNN_QUIET", "1")  # whichever test compiles first, its stderr is its own
 COMPILED = ("numba", "cython")
@@ -140,8 +141,9 @@ def make_case(
     net = fastnn.Network(tuple(sizes), given, loss, dtype, rng)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) / 2
-    data = net._data(rng.normal(size=(m, sizes[0])), random_targets(rng, loss, m, sizes[-1], labelled))
-    return Case(tuple(sizes), names, loss, net._model, net.parameters, data)
+    X, y = rng.normal(size=(m, sizes[0])), random_targets(rng, loss, m, sizes[-1], labelled)
+    data = as_data(X, y, net.architecture)
+    return Case(tuple(sizes), names, loss, net.architecture.model, net.parameters, data)
 
 
 def kernel_optimizer(optimizer, parameters, rates, l2=0.0) -> contract.Optimizer:

@@ -29,10 +29,10 @@ def trained(loss="softmax_cross_entropy", outputs=2):
 def everything(net):
     return (
         net.parameters.tobytes(),
-        net._state.tobytes(),
-        net._step.tobytes(),
+        net.state.optimizer_state.tobytes(),
+        net.state.step.tobytes(),
         net.optimizer,
-        net._trained_on_labels,
+        net.state.trained_on_labels,
         net.rng.bit_generator.state,
     )
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import demo
-from fastnn.cli import main
-from fastnn.scaling import Standardizer
+from fastnn.cli import demo, main
+from fastnn.cli.folding import fold_into_inputs, fold_into_outputs
+from fastnn.data import Standardizer
 
 pytest.importorskip("safetensors")
 
@@ -202,7 +202,7 @@ def test_folded_standardisation_is_the_same_function(dtype, columns):
         b[:] = np.arange(len(b)) + 1
     outputs = Standardizer(np.array([5.0, -1.0]), np.array([2.0, 0.5]))
     expected = net.forward(scale.transform(X)) * [2, 0.5] + [5, -1]
-    folded = outputs.fold_into_outputs(scale.fold_into_inputs(net))
+    folded = fold_into_outputs(outputs, fold_into_inputs(scale, net))
     np.testing.assert_allclose(folded.forward(X), expected, atol=1e-4 if dtype == "float32" else 1e-12)
     if columns:
         np.testing.assert_allclose(scale.transform(X)[:, :2].std(axis=0), 1, rtol=1e-4)

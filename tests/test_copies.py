@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import threading
 
@@ -42,10 +43,10 @@ def test_a_copy_is_the_same_network(backend, make, loss, outputs, y):
 def test_a_copy_has_arrays_of_its_own(make):
     net = fastnn.Network((3, 5, 2), rng=1)
     net.fit(X, Y, epochs=1)
-    before = net.parameters.copy(), net._state.copy(), net._step.copy()
+    before = net.state.snapshot()
     COPIES[make](net).fit(X, Y, epochs=3)
-    for one, other in zip(before, (net.parameters, net._state, net._step), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for name, array in before._asdict().items():
+        np.testing.assert_array_equal(array, getattr(net.state, name))
 
 
 def test_a_copy_can_be_made_while_the_network_is_trained():
@@ -59,14 +60,14 @@ def test_read_only_files_make_a_network_that_can_be_trained(backend, tmp_path):
     """As joblib gives them to its workers: arrays of a pickle that are maps of a file."""
     net = fastnn.Network((3, 5, 2), rng=1)
     net.fit(X, Y, epochs=1)
-    state = net.__getstate__()
-    for name in ("_parameters", "_state", "_step"):
-        np.save(tmp_path / f"{name}.npy", state[name])
-        state[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    maps = {}
+    for name in ("parameters", "optimizer_state", "step"):
+        np.save(tmp_path / f"{name}.npy", getattr(net.state, name))
+        maps[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
     other = object.__new__(fastnn.Network)
-    other.__setstate__(state)
+    other.__setstate__(net.__getstate__() | {"state": dataclasses.replace(net.state, **maps)})
     other.fit(X, Y, epochs=1)
-    np.testing.assert_array_equal(np.load(tmp_path / "_parameters.npy"), net.parameters)
+    np.testing.assert_array_equal(np.load(tmp_path / "parameters.npy"), net.parameters)
 
 
 # ---- assignment

@@ -34,8 +34,8 @@ def assert_same(one, other):
     assert one.activations == other.activations
     assert one.optimizer == other.optimizer
     assert one.parameters.dtype == other.parameters.dtype
-    for name in ("parameters", "_state", "_step"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in ("parameters", "optimizer_state", "step"):
+        np.testing.assert_array_equal(getattr(one.state, name), getattr(other.state, name))
     assert one.rng.bit_generator.state == other.rng.bit_generator.state
 
 

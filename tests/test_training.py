@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.training import _Training
 
 M = 37
 
@@ -127,8 +128,8 @@ def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size
     X = np.random.default_rng(0).normal(size=(17_001, 3)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
     lengths, results = [], []
-    run = fastnn.training._run
-    monkeypatch.setattr(fastnn.training, "_run", lambda *call: lengths.append(len(call[2])) or run(*call))
+    run = _Training._run
+    monkeypatch.setattr(_Training, "_run", lambda *call: lengths.append(len(call[2])) or run(*call))
     for most in (10**6, 5000):
         monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", most)
         net = fastnn.Network([3, 4, 2], rng=2)
@@ -145,7 +146,7 @@ def test_a_shuffled_epoch_is_the_same_in_pieces_of_its_order(backend, batch_size
 def test_an_epoch_of_single_samples_keeps_few_of_their_losses(backend, shuffle, monkeypatch):
     """Of one piece, unless they are asked for: at 1e7 samples all of them would take 80 MB."""
     pieces, alive = [], []
-    run = fastnn.training._run
+    run = _Training._run
 
     def remember(*call):
         alive.append(sum(piece() is not None for piece in pieces))
@@ -154,7 +155,7 @@ def test_an_epoch_of_single_samples_keeps_few_of_their_losses(backend, shuffle, 
         assert len(losses) <= 1024
         return losses
 
-    monkeypatch.setattr(fastnn.training, "_run", remember)
+    monkeypatch.setattr(_Training, "_run", remember)
     monkeypatch.setattr(fastnn.training, "_SAMPLES_OF_LISTS", 1024)
     X = np.random.default_rng(0).normal(size=(5_001, 3)).astype(np.float32)
     fastnn.Network([3, 4, 2], rng=2).fit(X, (X[:, 0] > 0).astype(int), batch_size=1, epochs=1, shuffle=shuffle)
@@ -188,9 +189,9 @@ def test_another_rule_begins_its_own_state(classes):
 def test_the_learning_rate_may_change_while_the_state_is_kept(classes):
     net = network()
     net.fit(*classes, optimizer="adam", epochs=1)
-    moments = net._state.copy()
+    moments = net.state.optimizer_state.copy()
     net.fit(*classes, optimizer="adam", learning_rate=1e-5, epochs=0)
-    np.testing.assert_array_equal(net._state, moments)
+    np.testing.assert_array_equal(net.state.optimizer_state, moments)
 
 
 def test_reset_begins_anew(classes):
@@ -248,8 +249,8 @@ def test_keyboard_interrupt_from_a_callback_ends_the_training(backend, classes):
 
 def test_how_much_goes_into_one_call(backend, monkeypatch):
     """An interrupt is heard between calls: tiny networks and NumPy get fewer samples; orders of several epochs 8 MB."""
-    calls, run = [], fastnn.training._run
-    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append((len(args[2]), args[3])) or run(*args))
+    calls, run = [], _Training._run
+    monkeypatch.setattr(_Training, "_run", lambda *args: calls.append((len(args[2]), args[3])) or run(*args))
     X, y = np.zeros((200_000, 2), "float32"), np.zeros(200_000, dtype=np.int64)
     tiny = fastnn.Network((2, 4, 2), rng=0)
     tiny.fit(X[:1000], y[:1000], batch_size=500, epochs=1500)
@@ -311,8 +312,8 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
     assert np.isfinite(net.parameters).all()
     twin.fit(X, y, epochs=history.epochs, **options)
     np.testing.assert_array_equal(net.parameters, twin.parameters)
-    np.testing.assert_array_equal(net._state, twin._state)
-    np.testing.assert_array_equal(net._step, twin._step)
+    np.testing.assert_array_equal(net.state.optimizer_state, twin.state.optimizer_state)
+    np.testing.assert_array_equal(net.state.step, twin.state.step)
     assert net.rng.bit_generator.state == twin.rng.bit_generator.state
 
 
@@ -320,8 +321,8 @@ def test_divergence_names_the_epoch_and_keeps_the_last_finite_parameters(backend
 def test_an_epoch_that_diverges_among_many_is_found_by_halves(backend, when, monkeypatch):
     X, y = np.array([[1.0], [-1.0]]), np.zeros(2)
     net = fastnn.Network((1, 1), loss="squared_error", rng=0)
-    calls, run = [], fastnn.training._run
-    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append(args[3]) or run(*args))
+    calls, run = [], _Training._run
+    monkeypatch.setattr(_Training, "_run", lambda *args: calls.append(args[3]) or run(*args))
     rate = 2.1 if when == "later" else 1e39
     with pytest.raises(fastnn.DivergenceError) as caught:
         net.fit(X, y, batch_size=None, epochs=5000, optimizer="sgd", learning_rate=rate)
@@ -346,7 +347,7 @@ def test_divergence_reaches_another_process():
 
 def test_many_epochs_of_a_handful_of_samples_go_into_several_calls(monkeypatch):
     calls = []
-    monkeypatch.setattr(fastnn.training, "_run", lambda *args: calls.append(args[3]) or np.zeros(args[3]))
+    monkeypatch.setattr(_Training, "_run", lambda *args: calls.append(args[3]) or np.zeros(args[3]))
     fastnn.set_backend("numpy")
     monkeypatch.setattr(fastnn.training, "_OPERATIONS_OF_NUMPY", 1e12)
     history = fastnn.Network((2, 2), rng=0).fit(np.eye(2), [0, 1], batch_size=None, epochs=25_000)
@@ -357,7 +358,7 @@ def test_many_epochs_of_a_handful_of_samples_go_into_several_calls(monkeypatch):
 @pytest.mark.parametrize("when", ["_run", "loss", "forward"])
 def test_every_whole_epoch_is_validated_also_the_one_that_is_interrupted(monkeypatch, classes, when):
     kernels = fastnn._kernels.kernels()
-    place = fastnn.training if when == "_run" else kernels
+    place = _Training if when == "_run" else kernels
     call, calls = getattr(place, when), []
 
     def call_and_interrupt(*args):
@@ -376,7 +377,7 @@ def test_every_whole_epoch_is_validated_also_the_one_that_is_interrupted(monkeyp
 
 def test_epochs_that_were_whole_when_an_interrupt_was_heard_are_recorded(monkeypatch, classes):
     """Many small epochs go into one kernel call: an interrupt during it is heard after the last of them."""
-    run = fastnn.training._run
+    run = _Training._run
 
     def run_and_interrupt(*args):
         losses = run(*args)
@@ -385,7 +386,7 @@ def test_epochs_that_were_whole_when_an_interrupt_was_heard_are_recorded(monkeyp
 
     expected, net = network(), network()
     history = expected.fit(*classes, batch_size=10, epochs=5)
-    monkeypatch.setattr(fastnn.training, "_run", run_and_interrupt)
+    monkeypatch.setattr(_Training, "_run", run_and_interrupt)
     interrupted = net.fit(*classes, batch_size=10, epochs=5)
     assert interrupted.interrupted
     assert interrupted.loss == history.loss

@@ -11,11 +11,12 @@ import numpy as np
 from fastnn import _kernels
 from fastnn._config import configuration
 from fastnn._kernels.contract import Array, Integers
+from fastnn.cli.folding import fold_into_inputs
+from fastnn.data import Standardizer
 from fastnn.datasets import load_digits, load_mnist
+from fastnn.history import History
 from fastnn.network import Network
 from fastnn.optimizers import Adam
-from fastnn.scaling import Standardizer
-from fastnn.training import History
 
 Split = tuple[Array, Integers]
 
@@ -71,7 +72,7 @@ def run(
 
     test = (scale.transform(X_test), y_test)
     history, initial_loss = _train(net, (scale.transform(X), y), test, Adam(learning_rate), batch_size, epochs)
-    net = scale.fold_into_inputs(net)
+    net = fold_into_inputs(scale, net)
     accuracy = net.score(X_test, y_test)
     print(f"\ntrained in {sum(history.seconds):.2f} s; accuracy on the {len(X_test):,} test digits: {accuracy:.2%}")
 

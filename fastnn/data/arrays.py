@@ -1,4 +1,4 @@
-"""What can be trained on: checks of X and y, and their conversion to what the kernels read."""
+"""Arrays to train on: checks of X and y, and their conversion to what the kernels read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
+from fastnn.architecture import Architecture
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
 _PARTS_FOR_THREADS = 16  # of those elements: some milliseconds
+_FEW_ELEMENTS = 4096  # whose mask costs nothing
 
 
 def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Array:
@@ -40,15 +42,14 @@ def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool
 def as_data(
     X: npt.ArrayLike,
     y: npt.ArrayLike,
-    sizes: tuple[int, ...],
-    loss: Loss,
-    dtype: np.dtype,
+    architecture: Architecture,
     check_finite: bool = True,
     names: tuple[str, str] = ("X", "y"),
 ) -> Data:
     """Check samples and targets and return them as the kernels read them."""
+    sizes, dtype = architecture.sizes, architecture.dtype
     samples = as_samples(X, sizes[0], dtype, check_finite, names[0])
-    labels, targets = as_targets(y, sizes[-1], loss, dtype, check_finite, names[1])
+    labels, targets = as_targets(y, sizes[-1], architecture.loss, dtype, check_finite, names[1])
     m = len(labels) or len(targets)
     if m != len(samples):
         raise ValueError(f"{names[0]} and {names[1]} must have as many rows; got {len(samples)} and {m}")
@@ -87,7 +88,7 @@ def as_targets(
     if not loss.chooses:
         if outputs == 1 and array.dtype == np.int64:  # no copy: the kernels read them
             return np.require(array[:, 0], requirements=["C", "A"]), no_targets
-        return no_labels, np.require(array, dtype, ["C", "A"])
+        return no_labels, _as_kernels_read(array, dtype)
     if (array.sum(axis=1) != 1).any():
         row = int(np.flatnonzero(array.sum(axis=1) != 1)[0])
         raise ValueError(f"{name} must have exactly one 1 in each row for softmax; row {row} has {array[row].sum():g}")
@@ -98,6 +99,8 @@ def all_finite(array: npt.NDArray[np.generic]) -> bool:
     """Return whether the array holds neither NaN nor infinity, without a mask as large as the array."""
     if array.dtype.kind != "f":
         return True
+    if array.size <= _FEW_ELEMENTS:  # 1 us; a sum, of which np.errstate must keep the warnings, takes 3
+        return bool(np.count_nonzero(np.isfinite(array)) == array.size)
     parts = list(_in_parts(array))
     if len(parts) < _PARTS_FOR_THREADS:
         return all(map(_is_finite, parts))
@@ -133,11 +136,14 @@ def _in_parts(array: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[Any]]:
 
 
 def _as_labels(array: npt.NDArray[np.generic], classes: int, name: str) -> Integers:
-    with np.errstate(invalid="ignore"):  # NaN and infinity have no integer; the comparison below finds them
+    if array.dtype.kind == "i":
         labels = array.astype(np.int64, copy=False)
-    if array.dtype.kind != "i" and not np.array_equal(labels, array):
-        raise ValueError(f"{name} must hold integer labels; found {array[labels != array][0]}")
-    if labels.min() < 0 or labels.max() >= classes:
+    else:
+        with np.errstate(invalid="ignore"):  # NaN and infinity have no integer; the comparison finds them
+            labels = array.astype(np.int64)
+        if not np.array_equal(labels, array):
+            raise ValueError(f"{name} must hold integer labels; found {array[labels != array][0]}")
+    if labels.view(np.uint64).max() >= classes:  # negative ones are large there
         found = labels[(labels < 0) | (labels >= classes)][0]
         raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, one class an output; found {found}")
     return np.ascontiguousarray(labels)
@@ -153,18 +159,27 @@ def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
         if hasattr(values, "toarray"):
             found = f"a sparse {type(values).__name__}, of which {name}.toarray() makes an array"
         raise TypeError(f"{name} must hold real numbers; got {found}")
-    if "numpy.ma" in sys.modules and np.ma.is_masked(values):  # NumPy imports it for those who use it
+    if array is not values and "numpy.ma" in sys.modules and np.ma.is_masked(values):  # imported by those who use it
         raise ValueError(f"{name} must hold a number in every place; got a masked array with masked ones")
     return array
 
 
 def _convert(array: npt.NDArray[np.generic], dtype: np.dtype, check_finite: bool, name: str) -> Array:
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinity, which the check names
-        converted: Array = np.require(array, dtype, ["C", "A"])
+    converted = _as_kernels_read(array, dtype)
     if check_finite and array.dtype.kind == "f" and not all_finite(converted):
         row, column = np.argwhere(~np.isfinite(converted))[0]
         raise ValueError(
             f"{name} must be finite in {dtype}; found {array[row, column]} in row {row}, column {column} "
             "(check_finite=False skips this check)"
         )
+    return converted
+
+
+def _as_kernels_read(array: npt.NDArray[Any], dtype: np.dtype) -> Array:
+    """Return the array in the dtype, C-ordered and aligned, itself where it is; what is beyond float32 is infinite."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:  # np.require takes ten times as long to say so
+        return array
+    with np.errstate(over="ignore"):
+        converted: Array = np.require(array, dtype, ["C", "A"])
     return converted

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from fastnn import saving
-from fastnn.network import Network
-from fastnn.scaling import Standardizer
-from fastnn.tables import Table, Values, read_table, write_predictions
-from fastnn.training import History
+from fastnn.cli.folding import fold_into_inputs, fold_into_outputs
+from fastnn.cli.tables import Table, Values, read_table, write_predictions
+from fastnn.data import Standardizer
+from fastnn.history import History
+from fastnn.network import Network, load
 
 _MOST_NUMBERED_CLASSES = 1000  # more different numbers in y are a quantity; classes can be named by text
 
@@ -104,8 +105,8 @@ def _fit(
         validation_data=_standardised(held_out, inputs, targets) if held_out else None,
         verbose=True,
     )
-    net = inputs.fold_into_inputs(net) if inputs else net
-    return targets.fold_into_outputs(net) if targets else net, history, held_out
+    net = fold_into_inputs(inputs, net) if inputs else net
+    return fold_into_outputs(targets, net) if targets else net, history, held_out
 
 
 def _encode(y: Values, loss: str) -> tuple[Values, list[str]]:
@@ -173,10 +174,10 @@ def _names(y: Values) -> Values:
 
 
 def _save(net: Network, path: Path, classes: list[str]) -> None:
-    saving.save(net, path, {"classes": json.dumps(classes)})
+    saving.save(path, net.architecture, net.state, {"classes": json.dumps(classes)})
 
 
 def _load(path: Path) -> tuple[Network, list[str]]:
-    net = saving.load(path)
+    net = load(path)
     classes: list[str] = json.loads(saving.read_metadata(path).get("classes", "[]"))
     return net, classes

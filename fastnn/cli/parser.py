@@ -1,185 +1,71 @@
-"""The command line: ``fastnn demo | train | predict | bench | figures | info | warmup``."""
+"""The options of each command."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import fastnn
-from fastnn import _kernels
 from fastnn.activations import ACTIVATIONS
+from fastnn.cli import commands
 from fastnn.losses import LOSSES
 from fastnn.optimizers import OPTIMIZERS
 
-_USER_ERROR = 2
+USER_ERROR = 2
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_USER_ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(USER_ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, or 2 after a user's error, told in one line on stderr."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if arguments[:1] == ["bench"]:
-            return _bench(arguments[1:])
-        options = _parser().parse_args(arguments)
-        _configure(options)
-        options.run(options)
-        sys.stdout.flush()  # so that a closed pipe is met here, not at the interpreter's exit
-    except BrokenPipeError:  # `fastnn predict ... | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except ModuleNotFoundError as error:
-        return _fail(_advice(error))
-    except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (ImportError, ValueError, fastnn.DivergenceError) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _fail(message: str) -> int:
-    print("fastnn: error:", " ".join(message.split()), file=sys.stderr)
-    return _USER_ERROR
-
-
-def _advice(error: ModuleNotFoundError) -> str:
-    name = error.name or ""
-    if name.startswith("fastnn._kernels.cython"):
-        return "this installation has no compiled kernels: install a wheel, or from source with a C compiler"
-    return f"{name} is not installed: pip install {name}" if name and not name.startswith("fastnn") else str(error)
-
-
-def _configure(options: argparse.Namespace) -> None:
-    if getattr(options, "backend", None):
-        fastnn.set_backend(options.backend)
-    if getattr(options, "threads", None):
-        fastnn.set_num_threads(options.threads)
-
-
-# --- the commands ---------------------------------------------------------------------------------------------------
-
-
-def _demo(options: argparse.Namespace) -> None:
-    from fastnn import demo
-
-    demo.run(
-        options.out,
-        options.data,
-        options.epochs,
-        options.learning_rate,
-        options.hidden,
-        options.batch_size,
-        options.seed,
-    )
-
-
-def _train(options: argparse.Namespace) -> None:
-    from fastnn import commands
-
-    names = commands.Settings.__dataclass_fields__
-    settings = commands.Settings(**{name: value for name, value in vars(options).items() if name in names})
-    commands.train(options.data, options.targets, options.label, options.out, settings)
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from fastnn import commands
-
-    commands.predict(options.model, options.data, options.label, options.proba, options.out)
-
-
-def _figures(options: argparse.Namespace) -> None:
-    from fastnn import demo
-
-    demo.figures(options.out)
-
-
-def _info(options: argparse.Namespace) -> None:
-    fastnn.show_config()
-
-
-def _warmup(options: argparse.Namespace) -> None:
-    kernels = _kernels.kernels()
-    folder = kernels.cache_folder()
-    if folder is None:
-        print(f"the {fastnn.get_backend()} backend compiles nothing: there is nothing to warm up")
-        return
-    for dtype in options.dtype or ("float32", "float64"):
-        start = time.perf_counter()
-        kernels.warm_up(dtype)
-        print(f"{dtype}: {time.perf_counter() - start:.1f} s", flush=True)
-    if not any(folder.glob("*.kernel")):
-        raise OSError(f"{folder}: the kernels cannot be kept there; FASTNN_CACHE_DIR names another folder")
-    print(f"kernels: {folder}")
-
-
-def _bench(arguments: list[str]) -> int:
-    try:
-        run = importlib.import_module("fastnn.bench").main
-    except ModuleNotFoundError as error:
-        if error.name != "fastnn.bench":
-            raise
-        return _fail("this installation has no benchmarks (the module fastnn.bench)")
-    return int(run(arguments) or 0)
-
-
-# --- their options --------------------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = _Parser("fastnn", description="Train dense feed-forward networks on the CPU.")
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    demo = commands.add_parser("demo", help="train the lecture's network on handwritten digits and draw figures")
+    demo = kinds.add_parser("demo", help="train the lecture's network on handwritten digits and draw figures")
     demo.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with MNIST's four files (default: built-in digits)"
     )
     demo.add_argument("--out", type=Path, default=Path("fastnn-demo"), metavar="DIR", help="default: fastnn-demo")
     _add_training(demo, learning_rate=1e-3)
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=commands.run_demo)
 
-    train = commands.add_parser("train", help="train on your own data")
+    train = kinds.add_parser("train", help="train on your own data")
     _add_train(train)
-    train.set_defaults(run=_train)
+    train.set_defaults(run=commands.run_train)
 
-    predict = commands.add_parser("predict", help="predict with a trained model")
+    predict = kinds.add_parser("predict", help="predict with a trained model")
     predict.add_argument("model", type=Path, metavar="MODEL", help="what `fastnn train` or `Network.save` wrote")
     predict.add_argument("data", type=Path, metavar="DATA", help=".npz with X, .npy, or .csv; with y the score is told")
     predict.add_argument("--label", metavar="NAME", help="column of the .csv file with y, where it is there")
     predict.add_argument("--proba", action="store_true", help="the probability of each class instead of the prediction")
     predict.add_argument("--out", type=Path, metavar="FILE", help="a .csv file (default: print)")
     _add_machine(predict)
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=commands.run_predict)
 
-    figures = commands.add_parser("figures", help="draw the activations, and the three modes of training")
+    figures = kinds.add_parser("figures", help="draw the activations, and the three modes of training")
     figures.add_argument(
         "--out", type=Path, default=Path("fastnn-figures"), metavar="DIR", help="default: fastnn-figures"
     )
     _add_machine(figures)
-    figures.set_defaults(run=_figures)
+    figures.set_defaults(run=commands.run_figures)
 
-    commands.add_parser("bench", help="measure the speed; see `fastnn bench --help`")
-    info = commands.add_parser("info", help="show the backend, threads, SIMD level and versions in use")
+    kinds.add_parser("bench", help="measure the speed; see `fastnn bench --help`")
+    info = kinds.add_parser("info", help="show the backend, threads, SIMD level and versions in use")
     _add_machine(info)
-    info.set_defaults(run=_info)
+    info.set_defaults(run=commands.run_info)
 
-    warmup = commands.add_parser("warmup", help="compile the kernels now instead of at the first training")
+    warmup = kinds.add_parser("warmup", help="compile the kernels now instead of at the first training")
     warmup.add_argument("--dtype", choices=("float32", "float64"), action="append", help="default: both")
     _add_machine(warmup)
-    warmup.set_defaults(run=_warmup)
+    warmup.set_defaults(run=commands.run_warmup)
     return parser
 
 

@@ -1,0 +1,138 @@
+"""Architecture: what a network computes. It is checked once, when it is made, and never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._checks import check_integer
+from fastnn._kernels import reference
+from fastnn._kernels.contract import Array, Model
+from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
+from fastnn.losses import Loss, find_loss
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers of a network, its loss and its dtype; ``Architecture.of`` makes one of what a user gives.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Units of each layer, inputs first, outputs last.
+    activations : tuple of Activation
+        One for each hidden layer.
+    loss : Loss
+        It fixes the output unit.
+    dtype : numpy.dtype
+        Of the parameters and of all computation.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    loss: Loss
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(
+        cls,
+        sizes: Sequence[int],
+        activation: str | Activation | Sequence[str | Activation] = "sigmoid",
+        loss: str = "softmax_cross_entropy",
+        dtype: npt.DTypeLike = "float32",
+    ) -> Architecture:
+        """Check what ``Network`` was given, and make an architecture of it."""
+        units = _check_sizes(sizes)
+        activations = _check_activations(activation, len(units) - 2)
+        found = find_loss(loss)
+        if found.chooses and units[-1] < 2:
+            raise ValueError(
+                f"softmax needs at least two output units; got sizes={units}. For two classes with one output "
+                "take loss='sigmoid_cross_entropy'"
+            )
+        return cls(units, activations, found, _check_dtype(dtype))
+
+    @cached_property
+    def model(self) -> Model:
+        """The architecture as the kernels take it."""
+        n_in, n_out = np.array(self.sizes[:-1]), np.array(self.sizes[1:])
+        ends = np.cumsum(n_in * n_out + n_out)
+        return Model(
+            sizes=self.sizes,
+            weights=(0, *ends[:-1].tolist()),
+            biases=tuple((ends - n_out).tolist()),
+            activations=(*(int(a.code) for a in self.activations), int(self.loss.output)),
+            slopes=(*(a.slope for a in self.activations), 0.0),
+            loss=int(self.loss.code),
+        )
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """How many weights and biases there are."""
+        return self.model.biases[-1] + self.sizes[-1]
+
+    def layers(self, vector: Array) -> list[tuple[Array, Array]]:
+        """Return views (W, b) of each layer in a vector laid out like the parameters."""
+        return list(reference.layers(self.model, vector))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the architecture in names and numbers, as it is saved."""
+        return {
+            "sizes": self.sizes,
+            "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
+            "loss": self.loss.name,
+            "dtype": self.dtype.name,
+        }
+
+    @classmethod
+    def from_description(cls, about: dict[str, Any]) -> Architecture:
+        """Return the architecture that ``describe`` described."""
+        activations = [
+            leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
+            for a in about["activations"]
+        ]
+        return cls.of(about["sizes"], activations, about["loss"], about["dtype"])
+
+    def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:
+        """Return how a copy is made, also in another process: of names, so that a pickle outlives codes and layouts."""
+        return Architecture.from_description, (self.describe(),)
+
+
+def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(sizes, list | tuple | np.ndarray):
+        raise TypeError(f"sizes must be a sequence of integers, inputs first and outputs last; got {sizes!r}")
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name at least the inputs and the outputs; got {tuple(sizes)}")
+    return tuple(check_integer(f"sizes[{i}]", n, low=1) for i, n in enumerate(sizes))
+
+
+def _check_activations(
+    activation: str | Activation | Sequence[str | Activation], hidden: int
+) -> tuple[Activation, ...]:
+    if isinstance(activation, str | Activation):
+        return (find_activation(activation),) * hidden
+    if not isinstance(activation, Sequence):
+        raise TypeError(f"activation must be one name, or one for each of {hidden} hidden layers; got {activation!r}")
+    found = tuple(find_activation(a) for a in activation)
+    if len(found) != hidden:
+        raise ValueError(f"activation must be one name, or one for each of {hidden} hidden layers; got {len(found)}")
+    return found
+
+
+def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}") from error
+    if dtype is None:  # float64 to NumPy
+        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got None")
+    if found.name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {found.name}")
+    return found.newbyteorder("=")

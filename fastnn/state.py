@@ -1,0 +1,125 @@
+"""State: what training changes. Its arrays are written to in place by the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._kernels.contract import Array, Integers
+from fastnn.architecture import Architecture
+from fastnn.initializers import Matrix, draw_arrays, own_arrays
+from fastnn.optimizers import Optimizer
+
+
+class Snapshot(NamedTuple):
+    """Copies of what a step changes."""
+
+    parameters: Array
+    optimizer_state: Array
+    step: Integers
+
+
+@dataclass(eq=False)
+class State:
+    """The parameters of a network, and what continues their training; ``State.of`` draws the first ones.
+
+    Attributes
+    ----------
+    parameters : ndarray, (P,)
+        All weights and biases in one flat vector that begins at a cache line: W_1 in C order, b_1, W_2, b_2, ...
+    rng : numpy.random.Generator
+        Source of the initial weights and of every shuffle.
+    init : str or list of (W, b)
+        The initial weights: how they are drawn, or these.
+    trained_on_labels : bool
+        Whether the last targets were labels, which are then what is predicted.
+    optimizer : Optimizer or None
+        The last one trained with.
+    optimizer_state : ndarray, (k, P)
+        The vectors that it keeps from step to step.
+    step : ndarray, (1,)
+        How many steps it has taken.
+    """
+
+    parameters: Array
+    rng: np.random.Generator
+    init: str | list[tuple[Matrix, Matrix]]
+    trained_on_labels: bool
+    optimizer: Optimizer | None
+    optimizer_state: Array
+    step: Integers
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        rng: int | np.random.Generator | None,
+        init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
+    ) -> State:
+        """Check what ``Network`` was given, and draw the initial parameters."""
+        state = cls(
+            parameters=aligned_zeros(architecture.n_parameters, architecture.dtype),
+            rng=_check_rng(rng),
+            init=init if isinstance(init, str) else own_arrays(init, architecture.sizes, architecture.dtype),
+            trained_on_labels=architecture.loss.chooses,
+            optimizer=None,
+            optimizer_state=np.zeros((0, architecture.n_parameters), architecture.dtype),
+            step=np.zeros(1, dtype=np.int64),
+        )
+        state.draw(architecture)
+        return state
+
+    def draw(self, architecture: Architecture) -> None:
+        """Draw the initial parameters, and forget the optimizer."""
+        arrays = self.init
+        if isinstance(arrays, str):
+            gains = [*(a.gain for a in architecture.activations), "glorot"]
+            arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
+        for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
+            W[:], b[:] = W_0, b_0
+        self.optimizer = None
+        self._begin(vectors=0)
+
+    def take_up(self, optimizer: Optimizer) -> None:
+        """Keep the optimizer's state if the rule is the same as before; begin a new one otherwise."""
+        if type(self.optimizer) is not type(optimizer) or len(self.optimizer_state) != optimizer.state_vectors:
+            self._begin(optimizer.state_vectors)
+        self.optimizer = optimizer
+
+    def _begin(self, vectors: int) -> None:
+        self.optimizer_state = np.zeros((vectors, len(self.parameters)), self.parameters.dtype)
+        self.step = np.zeros(1, dtype=np.int64)
+
+    def snapshot(self) -> Snapshot:
+        """Return copies of what a step changes."""
+        return Snapshot(self.parameters.copy(), self.optimizer_state.copy(), self.step.copy())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to where the snapshot was taken, with the same optimizer."""
+        self.parameters[:], self.optimizer_state[:], self.step[:] = snapshot
+
+    def copy(self) -> State:
+        """Return a state with arrays of its own, aligned and writable even where these are not; they share ``rng``."""
+        parameters = aligned_zeros(len(self.parameters), self.parameters.dtype)
+        parameters[:] = self.parameters
+        return replace(
+            self, parameters=parameters, optimizer_state=np.array(self.optimizer_state), step=np.array(self.step)
+        )
+
+
+def aligned_zeros(n: int, dtype: np.dtype[Any]) -> Array:
+    """Return n zeros that begin at a multiple of 64 bytes, a cache line and the widest vector."""
+    raw = np.zeros(n * dtype.itemsize + 64, dtype=np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + n * dtype.itemsize].view(dtype)
+
+
+def _check_rng(rng: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be an integer >= 0, a numpy.random.Generator or None; got {rng!r}") from error
