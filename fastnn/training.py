@@ -35,6 +35,7 @@ _GRANULE = 1024
 _EPOCHS_PER_CALL = 10_000  # of a handful of samples: each has an order and a loss in a list
 _SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 _BAR_AFTER = 2.0  # seconds
+_ALL_ROWS = np.empty(0, dtype=np.int64)  # the order that means first to last
 
 
 class Request(NamedTuple):
@@ -67,6 +68,7 @@ class _Training:
         self.kernels = _kernels.kernels()
         self.history = History()
         self.hyper, self.rate = request.optimizer.hyper(), np.array([request.optimizer.learning_rate])
+        self.samples_per_call = self._samples_per_call()
         self.steps_of_granule = max(1, _GRANULE // request.batch_size)
         self.bar: Any = None
         self.began, self.shows_bar = time.perf_counter(), request.progress
@@ -94,7 +96,7 @@ class _Training:
     def _draw_and_take(self, epochs: int) -> None:
         """Draw the epochs' orders and take them; a divergence leaves the generator as the last finite epoch left it."""
         if not self.shuffled:
-            self._take([np.empty(0, dtype=np.int64)] * epochs)
+            self._take([_ALL_ROWS] * epochs)
             return
         rng, done = self.state.rng, self.history.epochs
         before = rng.bit_generator.state
@@ -123,7 +125,7 @@ class _Training:
         request = self.request
         if request.validation is not None or request.verbose or request.callback is not None or request.l2 > 0:
             return 1
-        return max(1, min(_EPOCHS_PER_CALL, self._samples_per_call() // self.samples))
+        return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 
     def _samples_per_call(self) -> int:
         operations = _OPERATIONS_OF_NUMPY if self.kernels is reference else _OPERATIONS_PER_CALL
@@ -192,7 +194,7 @@ class _Training:
             yield self.data, np.concatenate([order[:] for order in orders]), len(orders)
             return
         granule = self.request.batch_size * self.steps_of_granule
-        length = max(1, self._samples_per_call() // granule) * granule
+        length = max(1, self.samples_per_call // granule) * granule
         for start in range(0, self.samples, length):
             stop = min(start + length, self.samples)
             part = self.data if self.shuffled or stop - start == self.samples else _rows(self.data, start, stop)

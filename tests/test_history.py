@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -79,3 +82,47 @@ def test_the_history_without_an_epoch(classes):
     assert str(history) == "no epoch completed"
     assert history.seconds == []
     assert all(math.isfinite(s) and s >= 0 for s in network().fit(*classes, epochs=2).seconds)
+
+
+# ---- the bar
+
+
+class Bar:
+    """Stands for tqdm's."""
+
+    made: ClassVar[list[Bar]] = []
+
+    def __init__(self, *, total, initial, **options):
+        self.total, self.visited, self.lines, self.open = total, initial, [], True
+        Bar.made.append(self)
+
+    def update(self, samples):
+        self.visited += samples
+
+    def write(self, line):
+        self.lines.append(line)
+
+    def close(self):
+        self.open = False
+
+
+def test_a_bar_is_there_for_a_training_that_takes_longer(backend, classes, monkeypatch):
+    monkeypatch.setattr(Bar, "made", [])
+    monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace(tqdm=Bar))
+    network().fit(*classes, epochs=3, validation_data=classes)
+    assert not Bar.made
+    monkeypatch.setattr(fastnn.training, "_BAR_AFTER", 0.0)
+    network().fit(*classes, epochs=3, progress=False)
+    assert not Bar.made
+    history = network().fit(*classes, epochs=3, verbose=True)
+    (bar,) = Bar.made
+    assert bar.total == bar.visited == 3 * M
+    assert len(bar.lines) == 3
+    assert bar.lines[-1] == str(history)
+    assert not bar.open
+
+
+def test_a_bar_needs_tqdm(classes, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(fastnn.training, "_BAR_AFTER", 0.0)
+    assert network().fit(*classes, epochs=3, validation_data=classes).epochs == 3
