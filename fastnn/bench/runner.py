@@ -111,16 +111,33 @@ def _attempt(workers: dict[str, Worker], name: str, entry: dict[str, Any], actio
 
 
 def _prepare(worker: Worker, entry: dict[str, Any], cell: Cell, settings: Settings) -> None:
-    """Choose the variant by its checked answer and time, train the first epoch and fix the length of a timed run."""
-    entry.update(worker.call("choose", settings.longest, settings.check))
-    for one in entry["tried"]:
-        if "error" in one:
-            log(f"  left out, {words(one['variant'])}: {one['error'].strip().splitlines()[0]}")
+    """Choose the fastest variant whose answer is right, train the first epoch and fix the length of a timed run."""
+    entry["tried"] = try_variants(worker, settings.check)
+    ran = [one for one in entry["tried"] if "seconds" in one]
+    if not ran:
+        raise WorkerError("\n".join(one["error"] for one in entry["tried"]))
+    fastest = min(ran, key=lambda one: float(one["seconds"]))
+    entry["variant"] = fastest["variant"]
+    entry["samples"] = worker.call("choose", fastest["variant"], fastest["seconds"], settings.longest)
     entry.update(worker.call("warm", entry["samples"]))
     if not entry["loss"] < entry["initial_loss"]:
         raise WorkerError(f"the loss does not fall: {entry['initial_loss']} to {entry['loss']}")
     turns = math.ceil(settings.shortest / max(entry["epoch_seconds"], 1e-9))
     entry["epochs"] = cell.epochs or min(turns, 1000)
+
+
+def try_variants(worker: Worker, check: bool = True) -> list[dict[str, Any]]:
+    """Try every variant of a trainer; one that fails, is wrong or ends the process has an error in place of a time."""
+    tried: list[dict[str, Any]] = []
+    for variant in worker.call("variants"):
+        try:
+            tried.append(worker.call("attempt", variant, check))
+        except WorkerError as error:
+            worker.restart()
+            tried.append({"variant": variant, "error": str(error)})
+        if "error" in tried[-1]:
+            log(f"  left out, {words(variant)}: {tried[-1]['error'].strip().splitlines()[0]}")
+    return tried
 
 
 def _agree(cell: Cell, entries: dict[str, dict[str, Any]]) -> None:

@@ -43,37 +43,39 @@ class Session:
         plain = Plain(layers, cell.activation, cell.loss, cell.optimizer, cell.learning_rate)
         return plain.loss(self.X[:samples], self.y[:samples])
 
-    def choose(self, budget: float, check: bool = True) -> dict[str, Any]:
-        """Try the variants on a part of the data; return the fastest one and how many samples fit the budget.
+    def variants(self) -> list[dict[str, Any]]:
+        """Return the ways to run the cell."""
+        return self.kind.variants(self.cell, self.threads)
 
-        A variant that fails, or whose answer is not plain NumPy's, takes no part: the others stand for the library.
-        """
-        cell, m = self.cell, self.cell.samples
-        probe = m if cell.batch_size is None else min(m, max(500 * (cell.batch_size == 1), 20 * cell.batch_size))
-        tried = [self._try(variant, probe, check) for variant in self.kind.variants(cell, self.threads)]
-        ran = [one for one in tried if "seconds" in one]
-        if not ran:
-            raise RuntimeError("\n".join(f"{one['variant']}: {one['error']}" for one in tried))
-        fastest = min(ran, key=lambda one: float(one["seconds"]))
-        self.variant = fastest["variant"]
-        samples = m
-        if cell.batch_size and fastest["seconds"] * m / probe > budget:
-            samples = max(probe, int(budget / fastest["seconds"] * probe) // cell.batch_size * cell.batch_size)
-        return {"variant": self.variant, "tried": tried, "samples": samples}
-
-    def _try(self, variant: dict[str, Any], probe: int, check: bool) -> dict[str, Any]:
-        """Check one variant and time it on the first ``probe`` samples."""
+    def attempt(self, variant: dict[str, Any], check: bool = True) -> dict[str, Any]:
+        """Check one variant and time it on a part of the data; return its error if it fails or its answer is wrong."""
         self.variant = variant
+        found: dict[str, Any] = {"variant": variant}
         try:
-            checked = {"check": self.check()} if check else {}
-            if checked and not checked["check"]["error"] < CHECK_TOLERANCE:
-                return {"variant": variant, "error": f"the loss is not plain NumPy's: {checked['check']}"}
+            if check:
+                found["check"] = self.check()
+                if not found["check"]["error"] < CHECK_TOLERANCE:
+                    return {**found, "error": f"the loss is not plain NumPy's: {found['check']}"}
             trainer = self.new_trainer()
-            trainer.fit(1, probe)
-            seconds = min(self.stopwatch(trainer, 1, probe) for _ in range(3))
+            trainer.fit(1, self.probe)
+            found["seconds"] = min(self.stopwatch(trainer, 1, self.probe) for _ in range(3))
         except Exception as error:  # such as a compiler's
-            return {"variant": variant, "error": f"{type(error).__name__}: {error}"}
-        return {"variant": variant, "seconds": seconds, **checked}
+            found["error"] = f"{type(error).__name__}: {error}"
+        return found
+
+    def choose(self, variant: dict[str, Any], seconds: float, budget: float) -> int:
+        """Take the variant that needed so many seconds in its attempt; return how many samples fit the budget."""
+        self.variant = variant
+        size, m = self.cell.batch_size, self.cell.samples
+        if size is None or seconds * m / self.probe <= budget:
+            return m
+        return max(self.probe, int(budget / seconds * self.probe) // size * size)
+
+    @property
+    def probe(self) -> int:
+        """The samples of an attempt."""
+        size, m = self.cell.batch_size, self.cell.samples
+        return m if size is None else min(m, max(500 * (size == 1), 20 * size))
 
     @staticmethod
     def stopwatch(trainer: Trainer, epochs: int, samples: int) -> float:

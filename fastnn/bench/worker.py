@@ -73,21 +73,27 @@ class Worker:
         python: str = sys.executable,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        package = str(Path(__file__).parents[1] / "__init__.py")
-        self.process = subprocess.Popen(
-            [python, "-c", START, package],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **(variables or {})},
-        )
-        self.first: Any = (threads, make, arguments)
+        self.command = [python, "-c", START, str(Path(__file__).parents[1] / "__init__.py")]
+        self.environment = {**os.environ, **(variables or {})}
+        self.first = (threads, make, arguments)
+        self._start()
+
+    def _start(self) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, env=self.environment)
+        self.asked = False
+
+    def restart(self) -> None:
+        """Begin anew in another process."""
+        self.close()
+        self._start()
 
     def call(self, command: str, *values: Any) -> Any:
         """Run one command in the worker."""
         try:
-            if self.first:
+            if not self.asked:
                 _send(self.process.stdin, self.first)
-                self.first = None
+                self.asked = True
             _send(self.process.stdin, (command, values))
             assert self.process.stdout is not None
             done, answer = pickle.load(self.process.stdout)
