@@ -1,10 +1,8 @@
 """A busy neighbour is noticed by what it does to the peak and to the round trip, and told in the tables."""
 
-import pytest
-
-from fastnn.bench import noise, runner
+from fastnn.bench import latency_table, noise, runner, table
+from fastnn.bench.cells import CELLS
 from fastnn.bench.results import new_results
-from fastnn.bench.table import neighbours
 
 QUIET = [{"flops": 1e11 * share, "round_trip": 3e-7} for share in (1.0, 0.83, 0.97, 0.95, 0.99, 0.92)]
 
@@ -49,16 +47,21 @@ def test_threads_without_a_core_each_are_told():
 
 
 def test_the_tables_warn():
-    found = new_results(runner.Settings(()))
-    found["latency"] = [{"network": "20-16-2", "probes": QUIET}, {"network": "784-128-10", "probes": probes([0.4] * 5)}]
-    (line,) = neighbours(found)
-    assert line.startswith("**Warning: a busy neighbour?**")
-    assert "784-128-10, latency: the peak fell to 40%" in line
-    assert "20-16-2" not in line
+    found = new_results(runner.Settings((), rounds=3))
+    described = {"key": CELLS[4].key, "mode": CELLS[4].mode, "network": CELLS[4].network, "flops": CELLS[4].flops}
+    cell = {"cell": {**vars(CELLS[4]), **described}, "peak_flops": {"1": 5e10, "2": 1e11}, "trainers": {}}
+    calls = {"network": "20-16-2", "calls": []}
+    found |= {"cells": [{**cell, "probes": QUIET}], "latency": [{**calls, "probes": QUIET}]}
+    for markdown in (table.markdown, latency_table.markdown):
+        assert "Warning" not in markdown(found)
+    found["latency"][0]["probes"] = probes(flops=[0.4] * 5)
+    for markdown in (table.markdown, latency_table.markdown):
+        assert "**Warning: a busy neighbour?** Of little worth are 20-16-2, latency: the peak fell to 40%" in markdown(
+            found
+        )
 
 
 def test_a_probe_measures():
     found = noise.probe(1)
     assert found["flops"] > 1e6
     assert found["round_trip"] is None
-    assert noise.probe(2)["round_trip"] is None or pytest.importorskip("numba")
