@@ -34,16 +34,18 @@ def test_a_low_peak_and_a_long_round_trip_are_told():
 def test_the_whole_run_is_the_measure():
     slow = [{"flops": 5e10, "round_trip": 3e-7}] * 4
     assert noise.disturbed(slow, slow) is None
-    (line,) = noise.warnings([("first", QUIET), ("second", slow)], {"1": 5e10, "2": 1e11})
+    (line,) = noise.warnings([("first", QUIET), ("second", slow)], {"1": 5e10, "2": 1e11}, 2)
     assert line.startswith("second: the peak fell to 50%")
 
 
 def test_threads_without_a_core_each_are_told():
-    assert noise.warnings([("first", QUIET)], {"1": 5e10, "2": 9e10}) == []
-    assert noise.warnings([("first", QUIET)], {"1": 5e10}) == []
-    assert noise.warnings([("first", QUIET)], {"1": 9e10, "2": 9.9e10}) == [
-        "all cells: 2 threads reached 1.10 times the peak of one"
-    ]
+    one_core = {"1": 9e10, "2": 9.9e10}
+    told = ["all cells: 2 threads reached 1.10 times the peak of one"]
+    assert noise.warnings([("first", QUIET)], {"1": 5e10, "2": 9e10}, 2) == []
+    assert noise.warnings([("first", QUIET)], {"1": 5e10}, 2) == []
+    assert noise.warnings([("first", QUIET)], one_core, 1) == []  # two threads of one core
+    assert noise.warnings([("first", QUIET)], one_core, None) == []
+    assert noise.warnings([("first", QUIET)], one_core, 2) == told
 
 
 def test_the_tables_warn():

@@ -75,7 +75,8 @@ def test_a_wrong_or_broken_variant_is_left_out(capsys):
     assert "TypeError" in broken["error"]
     assert "process ended" in dead["error"]
     assert entry["variant"] == right["variant"] == {"threads": 1, "rate": 1.0}
-    assert capsys.readouterr()[1].count("left out, threads 1") == 3
+    runner._finish("wrong", Cell((8, 5, 3), 300, 10), {**entry, "seconds": []})
+    assert "wrong          without threads 1, rate abort: the process ended" in capsys.readouterr()[1]
 
 
 def test_a_trainer_without_a_right_variant_fails(monkeypatch):

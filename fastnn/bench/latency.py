@@ -9,8 +9,8 @@ from typing import Any
 
 from fastnn.bench.calls import MAKERS, TOLERANCE, CallSession
 from fastnn.bench.cells import Cell
-from fastnn.bench.noise import Probe, disturbed, probe
-from fastnn.bench.runner import SETTLE_SECONDS, Settings, log, start
+from fastnn.bench.noise import SETTLE_SECONDS, Probe, disturbed, probe
+from fastnn.bench.runner import Settings, log, start
 from fastnn.bench.worker import Worker, WorkerError
 
 Record = dict[str, Any]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastnn.bench.cells import Cell
-from fastnn.bench.noise import Probe, disturbed, probe
+from fastnn.bench.noise import SETTLE_SECONDS, Probe, disturbed, probe
 from fastnn.bench.peak import peak_flops
 from fastnn.bench.peers import PEERS, interpreter, variables
 from fastnn.bench.session import CHECK_TOLERANCE, Session
@@ -44,11 +44,6 @@ class Settings:
     check: bool = True
     peers: str | None = None
 
-
-# Threads of a library that has just run may wait for more work and keep the cores busy. Without a pause the Numba
-# backend, whose turn came after scikit-learn's, took 6 to 39 % longer than the Cython one in eight cells of twelve;
-# with it, 6 % at most in any.
-SETTLE_SECONDS = 0.25
 
 SHUFFLED_TOLERANCE = 0.2  # of the fall in two epochs, whose order of the samples differs from trainer to trainer
 
@@ -135,8 +130,6 @@ def try_variants(worker: Worker, check: bool = True) -> list[dict[str, Any]]:
         except WorkerError as error:
             worker.restart()
             tried.append({"variant": variant, "error": str(error)})
-        if "error" in tried[-1]:
-            log(f"  left out, {words(variant)}: {tried[-1]['error'].strip().splitlines()[0]}")
     return tried
 
 
@@ -161,7 +154,10 @@ def _time(worker: Worker, entry: dict[str, Any]) -> None:
 
 
 def _finish(name: str, cell: Cell, entry: dict[str, Any]) -> None:
-    """Add the median time of an epoch, a step and a sample."""
+    """Add the median time of an epoch, a step and a sample; tell it, and which variants took no part."""
+    for one in entry.get("tried", ()):
+        if "error" in one:
+            log(f"  {name:14} without {words(one['variant'])}: {one['error'].strip().splitlines()[-1]}")
     if not entry.get("seconds"):
         return
     samples = entry["samples"]

@@ -140,7 +140,7 @@ def _notes(results: Record) -> list[str]:
 
 def neighbours(results: Record) -> list[str]:
     """Return a warning that names the timings which a busy neighbour makes worthless, if there are any."""
-    found = warnings(probes(results), highest_peaks(results))
+    found = warnings(probes(results), highest_peaks(results), results["machine"].get("physical_cores"))
     return [f"**Warning: a busy neighbour?** Of little worth are {'; '.join(found)}."] if found else []
 
 
