@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from fastnn.bench.cells import CELLS, Cell, make_data
-from fastnn.bench.runner import CHECK_TOLERANCE
-from fastnn.bench.worker import Session
+from fastnn.bench.session import CHECK_TOLERANCE, Session
 
 REQUIRES = {"numba": "numba", "cython": "fastnn._kernels.cython.kernels", "numpy": "numpy"}
 

@@ -1,4 +1,4 @@
-"""The harness itself: the peers agree with plain NumPy, a wrong answer and a slower result are noticed."""
+"""The harness itself: plain NumPy is right, a wrong answer and a slower result are noticed."""
 
 import copy
 from dataclasses import replace
@@ -10,17 +10,7 @@ from fastnn.bench import results, runner, table
 from fastnn.bench.cells import CELLS, Cell, make_data, make_layers
 from fastnn.bench.plain import Plain
 from fastnn.bench.round_trip import round_trip
-from fastnn.bench.worker import Session
-
-SMALL = [replace(cell, samples=700, epochs=0) for cell in CELLS]
-
-
-@pytest.mark.parametrize("name", ["jax", "torch", "sklearn"])
-@pytest.mark.parametrize("small", SMALL, ids=lambda cell: cell.key)
-def test_peer_trains_like_plain_numpy(name, small):
-    pytest.importorskip(name)
-    checked = Session(name, small, threads=1).check()
-    assert checked["error"] < 1e-3
+from fastnn.bench.session import CHECK_TOLERANCE
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
@@ -50,7 +40,7 @@ def test_a_wrong_learning_rate_is_noticed():
         initial = plain.loss(X, y)
         plain.fit(X, y, 10, 1)
         losses.append(plain.loss(X, y))
-    assert abs(losses[1] - losses[0]) / abs(initial - losses[0]) > runner.CHECK_TOLERANCE
+    assert abs(losses[1] - losses[0]) / abs(initial - losses[0]) > CHECK_TOLERANCE
 
 
 def _run(milliseconds, peer=10.0):
@@ -100,7 +90,7 @@ def test_a_round_trip_between_cores():
     assert round_trip(1) is None
     assert (round_trip(2) or 1e-7) > 1e-9  # none on one core
     run = _run(5.0)
-    run["cells"][0]["round_trips"] = [1.04e-7, 4.06e-7]
+    run["cells"][0]["probes"] = [{"flops": 1e11, "round_trip": trip} for trip in (1.04e-7, None, 4.06e-7)]
     assert "a cache line between two cores and back in 104 to 406 ns" in table.markdown(run)
 
 

@@ -20,6 +20,8 @@ from fastnn.data import Standardizer
 pytest.importorskip("safetensors")
 
 README = Path(__file__).parent.parent / "README.md"
+GUIDE = README.parent / "docs" / "guide.md"
+PAGES = {"README": README, "guide": GUIDE, "bench": README.parent / "bench" / "README.md"}
 needs_readme = pytest.mark.skipif(not README.exists(), reason="the suite runs outside the source tree")
 ON_NUMPY = ["--backend", "numpy"]
 
@@ -362,13 +364,22 @@ def test_a_closed_pipe_is_no_error(folder):
 
 
 @needs_readme
-def test_readme_python_runs():
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert blocks
+def test_the_python_of_readme_and_guide_runs():
     names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    for page in (README, GUIDE):
+        blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        assert blocks
+        for block in blocks:
+            exec(compile(block, str(page), "exec"), names)
     assert names["net"].score(names["X_test"], names["y_test"]) > 0.9
+
+
+@needs_readme
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_files_that_a_page_names_exist(page):
+    places = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert places
+    assert [place for place in places if not (page.parent / place).exists()] == []
 
 
 @needs_readme

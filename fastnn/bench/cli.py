@@ -1,9 +1,8 @@
-"""The command line of the benchmarks: run, sweep, memory, table, plot, compare, baseline."""
+"""The command line of the benchmarks: run, latency, sweep, memory, table, plot, peers, compare, baseline."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -12,20 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastnn.bench.peers import MODULES, installed
+
 if TYPE_CHECKING:
     from fastnn.bench.runner import Settings
 
 # The modules that time or load libraries are imported by the commands: `fastnn --help` must stay quick.
 
-LIBRARIES = {
-    "fastnn-numba": "numba",
-    "fastnn-cython": "fastnn._kernels.cython.kernels",
-    "fastnn-numpy": "numpy",
-    "jax": "jax",
-    "torch": "torch",
-    "sklearn": "sklearn",
-}
-DEFAULT = "fastnn-numba,fastnn-cython,jax,torch,sklearn"
+DEFAULT = "fastnn-numba,fastnn-cython,jax,jax-old,torch,sklearn"
 SWEEPS = ("samples", "width", "batch")
 
 
@@ -37,6 +30,9 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
     _add_timing(run)
     run.add_argument("--cells", default="", help="only cells whose name contains this, such as 784-128-10 or SGD")
     run.add_argument("--scale", type=float, default=1.0, help="fraction of the samples, for a quick run")
+    latency = commands.add_parser("latency", help="time calls with one row and print the table of their latencies")
+    _add_timing(latency)
+    latency.set_defaults(rounds=15)
     sweep = commands.add_parser("sweep", help="time a sample against the samples m, the width or the batch size")
     sweep.add_argument("sweep", choices=SWEEPS)
     _add_timing(sweep)
@@ -46,9 +42,12 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
         command.add_argument("--largest", type=float, default=1e7, help="most samples m")
     table = commands.add_parser("table", help="print the Markdown table of stored results")
     plot = commands.add_parser("plot", help="draw the plots of stored results")
+    peers = commands.add_parser("peers", help="make an environment with JAX 0.6.2 for --peers, by pip")
+    peers.add_argument("folder", type=Path)
     baseline = commands.add_parser("baseline", help="store the ratios of results as the baseline of their kind of CPU")
     for command in (table, plot, baseline):
         command.add_argument("results", nargs="+", type=Path)
+    table.add_argument("--short", action="store_true", help="a column a library: how many times as long it takes")
     plot.add_argument("-o", "--output", type=Path, default=Path("bench/plots"))
     baseline.add_argument("-o", "--output", type=Path, default=Path("bench/baseline.json"))
     compare = commands.add_parser("compare", help="fail where the ratios fell below the baseline's")
@@ -59,7 +58,10 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
 
 
 def _add_timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trainers", default=DEFAULT, help=f"of {', '.join(LIBRARIES)}; joined by commas")
+    parser.add_argument("--trainers", default=DEFAULT, help=f"of {', '.join(MODULES)}; joined by commas")
+    parser.add_argument(
+        "--peers", help="folder of environments: FOLDER/NAME/bin/python runs the trainer NAME, such as jax-old or torch"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each trainer")
     parser.add_argument("--longest", type=float, default=3.0, help="seconds for an epoch before it is cut short")
     parser.add_argument("--threads", type=int, default=_cores())
@@ -78,10 +80,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "fastnn bench") -> 
     options = build_parser(prog).parse_args(given)
     commands = {
         "run": _run,
+        "latency": _latency,
         "sweep": _sweep,
         "memory": _memory,
         "table": _table,
         "plot": _plot,
+        "peers": _peers,
         "baseline": _baseline,
         "compare": _compare,
     }
@@ -92,12 +96,17 @@ def _settings(options: argparse.Namespace) -> Settings:
     from fastnn.bench.runner import Settings, log
 
     names = options.trainers.split(",")
-    if unknown := set(names) - set(LIBRARIES):
-        raise SystemExit(f"unknown trainers: {', '.join(sorted(unknown))}; known: {', '.join(LIBRARIES)}")
-    found = [name for name in names if importlib.util.find_spec(LIBRARIES[name])]
+    if unknown := set(names) - set(MODULES):
+        raise SystemExit(f"unknown trainers: {', '.join(sorted(unknown))}; known: {', '.join(MODULES)}")
+    found = [name for name in names if installed(name, options.peers)]
     if missing := [name for name in names if name not in found]:
-        log(f"not installed, left out: {', '.join(missing)} (pip install fastnn-cpu[bench] has them all)")
-    return Settings(tuple(found), rounds=options.rounds, longest=options.longest, threads=options.threads)
+        log(
+            f"not installed, left out: {', '.join(missing)} (pip install fastnn-cpu[bench] has all but jax-old, which "
+            "`fastnn bench peers FOLDER` installs for --peers FOLDER)"
+        )
+    return Settings(
+        tuple(found), rounds=options.rounds, longest=options.longest, threads=options.threads, peers=options.peers
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -108,11 +117,25 @@ def _run(options: argparse.Namespace) -> int:
     found["scale"] = options.scale
     wanted = [cell for cell in cells.CELLS if options.cells in cell.key]
     for cell in wanted:
-        found["cells"].append(runner.run_cell(cell if options.scale == 1 else cell.scaled(options.scale), settings))
+        cell = cell if options.scale == 1 else cell.scaled(options.scale)
+        found["cells"].append(runner.run_cell(cell, settings, results.all_probes(found)))
         if options.output:  # after each cell: a long run that is ended keeps what it has
             results.save(found, options.output)
     print(table.markdown(found))
     return int(bool(results.failures([found])))
+
+
+def _latency(options: argparse.Namespace) -> int:
+    from fastnn.bench import calls, latency, latency_table, results
+
+    settings = _settings(options)
+    found = results.new_results(settings)
+    for cell in calls.NETWORKS:
+        found["latency"].append(latency.run(cell, settings, results.all_probes(found)))
+    if options.output:
+        results.save(found, options.output)
+    print(latency_table.markdown(found))
+    return 0
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -145,9 +168,20 @@ def _memory(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from fastnn.bench import results, table
+    from fastnn.bench import latency_table, results, table
 
-    print(table.markdown(results.merge([results.load(path) for path in options.results])))
+    found = results.merge([results.load(path) for path in options.results])
+    if found["cells"]:
+        print((table.short if options.short else table.markdown)(found))
+    if found["latency"]:
+        print(latency_table.markdown(found))
+    return 0
+
+
+def _peers(options: argparse.Namespace) -> int:
+    from fastnn.bench.peers import make_old_jax
+
+    print(make_old_jax(options.folder))
     return 0
 
 

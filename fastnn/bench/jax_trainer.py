@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
@@ -16,25 +17,38 @@ from fastnn.bench.trainers import Trainer
 ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
-def loss(cell: Cell, layers: Any, x: Any, y: Any) -> Any:
-    """Return the mean loss of one sample (x is a vector) or one batch (x is a matrix)."""
+def logits(cell: Cell, layers: Any, x: Any) -> Any:
+    """Return Z_L of one sample (x is a vector) or one batch (x is a matrix)."""
     a = x
     for W, b in layers[:-1]:
         a = ACTIVATIONS[cell.activation](a @ W + b)
     W, b = layers[-1]
-    z = a @ W + b
+    return a @ W + b
+
+
+def losses(cell: Cell) -> tuple[str, ...]:
+    """Return the ways to write the loss: a label's logit is a product with its one-hot row, or taken by its index."""
+    return ("one_hot", "take_along_axis") if cell.loss == "softmax_cross_entropy" else ("",)
+
+
+def loss(cell: Cell, way: str, layers: Any, x: Any, y: Any) -> Any:
+    """Return the mean loss of one sample or one batch."""
+    z = logits(cell, layers, x)
     if cell.loss == "squared_error":
         return 0.5 * jnp.mean(jnp.sum((z - y) ** 2, axis=-1))
     if cell.loss == "sigmoid_cross_entropy":
         return jnp.mean(jax.nn.softplus(z[..., 0]) - y * z[..., 0])
-    one_hot = jax.nn.one_hot(y, z.shape[-1])  # faster here than z[y], whose gradient is a scatter
-    return jnp.mean(jax.nn.logsumexp(z, axis=-1) - jnp.sum(z * one_hot, axis=-1))
+    if way == "one_hot":
+        chosen = jnp.sum(z * jax.nn.one_hot(y, z.shape[-1]), axis=-1)
+    else:
+        chosen = jnp.take_along_axis(z, y[..., None], axis=-1)[..., 0]
+    return jnp.mean(jax.nn.logsumexp(z, axis=-1) - chosen)
 
 
-def step(cell: Cell, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
+def step(cell: Cell, way: str, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Take one optimizer step; state is (layers, first moments, second moments, steps)."""
     layers, mean, square, steps = state
-    value, gradient = jax.value_and_grad(partial(loss, cell))(layers, x, y)
+    value, gradient = jax.value_and_grad(partial(loss, cell, way))(layers, x, y)
     rate = cell.learning_rate
     if cell.optimizer == "sgd":
         return (jax.tree.map(lambda p, g: p - rate * g, layers, gradient), mean, square, steps), value
@@ -46,15 +60,15 @@ def step(cell: Cell, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return (layers, mean, square, steps), value
 
 
-@partial(jax.jit, static_argnames=("cell", "gather", "unroll"), donate_argnums=0)
-def epoch(state: Any, X: Any, y: Any, order: Any, cell: Cell, gather: str, unroll: int) -> tuple[Any, Any]:
+@partial(jax.jit, static_argnames=("cell", "loss", "gather", "unroll"), donate_argnums=0)
+def epoch(state: Any, X: Any, y: Any, order: Any, cell: Cell, loss: str, gather: str, unroll: int) -> tuple[Any, Any]:
     """Train one epoch in the given order, the rows gathered in each step or all at once beforehand."""
 
     def rows(i: Any) -> tuple[Any, Any]:
         return X.at[i].get(mode="promise_in_bounds"), y.at[i].get(mode="promise_in_bounds")
 
     def one(state: Any, i: Any) -> tuple[Any, Any]:
-        return step(cell, state, *(rows(i) if gather == "step" else i))
+        return step(cell, loss, state, *(rows(i) if gather == "step" else i))
 
     size = cell.batch_size or len(order)
     whole = len(order) // size * size
@@ -62,15 +76,15 @@ def epoch(state: Any, X: Any, y: Any, order: Any, cell: Cell, gather: str, unrol
     state, values = lax.scan(one, state, batches if gather == "step" else rows(batches), unroll=unroll)
     total = jnp.sum(values) * size
     if whole < len(order):
-        state, value = step(cell, state, *rows(order[whole:]))
+        state, value = step(cell, loss, state, *rows(order[whole:]))
         total += value * (len(order) - whole)
     return state, total / len(order)
 
 
-@partial(jax.jit, static_argnames=("cell",), donate_argnums=0)
-def full_batch(state: Any, X: Any, y: Any, epochs: Any, cell: Cell) -> tuple[Any, Any]:
+@partial(jax.jit, static_argnames=("cell", "loss"), donate_argnums=0)
+def full_batch(state: Any, X: Any, y: Any, epochs: Any, cell: Cell, loss: str) -> tuple[Any, Any]:
     """Train some epochs of gradient descent."""
-    return lax.fori_loop(0, epochs, lambda _, carry: step(cell, carry[0], X, y), (state, jnp.float32(0)))
+    return lax.fori_loop(0, epochs, lambda _, carry: step(cell, loss, carry[0], X, y), (state, jnp.float32(0)))
 
 
 class JaxTrainer(Trainer):
@@ -78,11 +92,15 @@ class JaxTrainer(Trainer):
 
     @staticmethod
     def variants(cell: Cell, threads: int) -> list[dict[str, Any]]:
-        """Gather the rows in each step or an epoch's at once; unroll the loop over samples or not."""
+        """Write the loss either way; gather the rows in each step or an epoch's at once; unroll over samples or not."""
+        ways = [{"loss": way} for way in losses(cell)]
         if cell.batch_size is None:
-            return [{}]
+            return ways
         unrolls = (1, 4) if cell.batch_size == 1 else (1,)
-        return [{"gather": gather, "unroll": unroll} for gather in ("step", "epoch") for unroll in unrolls]
+        return [
+            {**way, "gather": gather, "unroll": unroll}
+            for way, gather, unroll in product(ways, ("step", "epoch"), unrolls)
+        ]
 
     def prepare(self, X: Array, y: Any, layers: Layers) -> None:
         """Put the arrays on the device (the CPU)."""
@@ -97,7 +115,7 @@ class JaxTrainer(Trainer):
         if self.cell.batch_size is None:
             whole = samples == len(self.X)
             X, y = (self.X, self.y) if whole else (self.X[:samples], self.y[:samples])
-            self.state, value = full_batch(self.state, X, y, epochs, self.cell)
+            self.state, value = full_batch(self.state, X, y, epochs, self.cell, **self.variant)
         else:
             for _ in range(epochs):
                 order = self.order(samples, shuffle)

@@ -20,6 +20,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "physical_cores": _physical_cores(),
         "simd": simd_level(),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -58,6 +59,16 @@ def _cpu_name() -> str:
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _physical_cores() -> int | None:
+    """Return how many cores the logical ones that this process may use are on: some are two threads of one."""
+    try:
+        topology = Path("/sys/devices/system/cpu")
+        usable = os.sched_getaffinity(0)
+        return len({(topology / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in usable})
+    except (AttributeError, OSError):
+        return None
 
 
 def _memory() -> int | None:

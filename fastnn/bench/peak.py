@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,31 +13,44 @@ import numpy as np
 CHAINS = 12  # independent sums: more than latency times ports (8 to 10), and few enough for 16 registers
 
 
-def peak_flops(threads: int, seconds: float = 0.1) -> dict[str, Any]:
-    """Measure the peak on some threads: the best of three runs, in FLOP/s, and the method used."""
-    try:
-        work, flops, method = *_fma_loop(), "FMA chains"
-    except ImportError:
-        work, flops, method = *_matrix_product(), "matrix product (Numba is absent)"
-    count = _calibrate(work, seconds)
+def peak_flops(threads: int) -> float:
+    """Measure the peak on some threads: the best of three runs, in FLOP/s."""
+    return max(rates(threads, seconds=0.1, runs=3))
+
+
+def rates(threads: int, seconds: float, runs: int) -> list[float]:
+    """Return the FLOP/s that some threads together reach in each of some runs."""
+    work, flops, turns = _loop()
+    count = max(1, int(turns * seconds))
     with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [1] * threads))  # starts the threads
         times = []
-        for _ in range(3):
+        for _ in range(runs):
             start = time.perf_counter()
             list(pool.map(work, [count] * threads))
             times.append(time.perf_counter() - start)
-    return {"flops": threads * count * flops / min(times), "threads": threads, "method": method}
+    return [threads * count * flops / elapsed for elapsed in times]
 
 
-def _calibrate(work: Callable[[int], Any], seconds: float) -> int:
+@lru_cache
+def _loop() -> tuple[Callable[[int], Any], float, float]:
+    """Return the work, the operations in a turn of it, and how many turns a thread makes a second."""
+    try:
+        work, flops = _fma_loop()
+    except ImportError:  # without Numba a product of matrices has to do
+        work, flops = _matrix_product()
+    return work, flops, _turns_per_second(work)
+
+
+def _turns_per_second(work: Callable[[int], Any]) -> float:
     work(1)
     count = 16
     while True:
         start = time.perf_counter()
         work(count)
         elapsed = time.perf_counter() - start
-        if elapsed > seconds / 10:
-            return max(1, int(count * seconds / elapsed))
+        if elapsed > 0.01:
+            return count / elapsed
         count *= 4
 
 

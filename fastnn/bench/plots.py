@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnn.bench.results import OURS, Record, ratio, seconds
-from fastnn.bench.table import TITLES
-from fastnn.bench.trainers import PEERS
+from fastnn.bench.peers import OURS, PEERS, TITLES
+from fastnn.bench.results import Record, ratio, seconds
 
 # One colour and one marker a trainer in every plot; the colours are told apart by colour-blind readers too.
 STYLES: dict[str, dict[str, Any]] = {

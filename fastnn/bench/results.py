@@ -1,7 +1,9 @@
 """The JSON that a run leaves behind, what is read off it, and the comparison with a stored baseline.
 
 Schema 1: ``{"schema", "created", "machine", "versions", "settings", "cells": [...], "sweeps": {name: [...]},
-"memory": [...]}``; a cell or a sweep's entry is what ``runner.run_cell`` returns, times in seconds.
+"memory": [...], "latency": [...]}``; a cell or a sweep's entry is what ``runner.run_cell`` returns, a latency what
+``latency.run`` returns, times in seconds. ``versions`` are those of this environment, ``environments`` those of the
+trainers that have one of their own.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.bench.machine import describe_machine, describe_versions
+from fastnn.bench.noise import Probe
+from fastnn.bench.peers import OURS, PEERS, environments
 from fastnn.bench.runner import Settings, best, best_peer
 
 SCHEMA = 1
-OURS = ("fastnn-numba", "fastnn-cython")
 Record = dict[str, Any]
 
 
@@ -28,10 +31,12 @@ def new_results(settings: Settings) -> Record:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
         "versions": describe_versions(),
+        "environments": environments(settings.trainers, settings.peers),
         "settings": asdict(settings),
         "cells": [],
         "sweeps": {},
         "memory": [],
+        "latency": [],
     }
 
 
@@ -50,18 +55,24 @@ def load(path: Path) -> Record:
 
 
 def merge(runs: Sequence[Record]) -> Record:
-    """Join the cells, sweeps and memory of several runs; the machine and the versions are the first run's."""
-    merged = {**runs[0], "cells": [], "sweeps": {}, "memory": []}
+    """Join what several runs measured; the machine and the versions are the first run's."""
+    merged = {**runs[0], "cells": [], "sweeps": {}, "memory": [], "latency": []}
     for run in runs:
         merged["cells"] += run["cells"]
         merged["sweeps"] |= run["sweeps"]
         merged["memory"] += run["memory"]
+        merged["latency"] += run.get("latency", [])
     return merged
 
 
+def fastest(record: Record, library: str) -> str | None:
+    """Return the fastest trainer of a library that ran."""
+    return best(record["trainers"], PEERS.get(library, (library,)))
+
+
 def seconds(record: Record, name: str | None) -> float | None:
-    """Return a trainer's time a sample; None where it did not run."""
-    found: float | None = record["trainers"].get(name, {}).get("seconds_per_sample")
+    """Return the time a sample of a trainer, or of a library's fastest one; None where none ran."""
+    found: float | None = record["trainers"].get(name and fastest(record, name), {}).get("seconds_per_sample")
     return found
 
 
@@ -76,6 +87,26 @@ def peak(results: Record) -> float:
     """Return the highest peak measured in the run, on all its threads, in FLOP/s."""
     records = [*results["cells"], *(one for sweep in results["sweeps"].values() for one in sweep)]
     return max((float(flops) for one in records for flops in one["peak_flops"].values()), default=float("nan"))
+
+
+def probes(results: Record) -> list[tuple[str, list[Probe]]]:
+    """Return the cells' and latencies' names with how the machine was while they were timed."""
+    cells = [(one["cell"]["key"], one.get("probes", [])) for one in results["cells"]]
+    return cells + [(f"{one['network']}, latency", one["probes"]) for one in results.get("latency", [])]
+
+
+def all_probes(results: Record) -> list[Probe]:
+    """Return all probes of a run so far."""
+    return [one for _, found in probes(results) for one in found]
+
+
+def highest_peaks(results: Record) -> dict[str, float]:
+    """Return the highest peak measured with each number of threads."""
+    peaks: dict[str, float] = {}
+    for one in results["cells"]:
+        for count, flops in one["peak_flops"].items():
+            peaks[count] = max(flops, peaks.get(count, 0.0))
+    return peaks
 
 
 def failures(runs: Sequence[Record]) -> list[str]:

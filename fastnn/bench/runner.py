@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastnn.bench.cells import Cell
+from fastnn.bench.noise import SETTLE_SECONDS, Probe, disturbed, probe
 from fastnn.bench.peak import peak_flops
-from fastnn.bench.round_trip import round_trip
-from fastnn.bench.trainers import PEERS, STEP_BY_STEP
+from fastnn.bench.peers import PEERS, interpreter, variables
+from fastnn.bench.session import CHECK_TOLERANCE, Session
+from fastnn.bench.trainers import STEP_BY_STEP
 from fastnn.bench.worker import Worker, WorkerError
 
 
@@ -31,6 +33,7 @@ class Settings:
     longest : seconds that an epoch may last; peers that need longer are timed on fewer samples
     threads : threads that every library may use
     check : compare the loss with plain NumPy's before timing
+    peers : folder of environments; one that has a trainer's name runs it
     """
 
     trainers: tuple[str, ...]
@@ -39,52 +42,57 @@ class Settings:
     longest: float = 3.0
     threads: int = os.cpu_count() or 1
     check: bool = True
+    peers: str | None = None
 
-
-# Threads of a library that has just run may wait for more work and keep the cores busy. Without a pause the Numba
-# backend, whose turn came after scikit-learn's, took 6 to 39 % longer than the Cython one in eight cells of twelve;
-# with it, 6 % at most in any.
-SETTLE_SECONDS = 0.25
-
-CHECK_TOLERANCE = 1e-3  # of the loss's fall: room for float32 and the order of sums, not for another algorithm
 
 SHUFFLED_TOLERANCE = 0.2  # of the fall in two epochs, whose order of the samples differs from trainer to trainer
 
 
-def run_cell(cell: Cell, settings: Settings) -> dict[str, Any]:
-    """Time one cell; a trainer that fails is reported with its error and left out."""
-    for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they make OpenBLAS slower than it is
-        os.environ.pop(variable, None)
+def run_cell(cell: Cell, settings: Settings, earlier: Sequence[Probe] = ()) -> dict[str, Any]:
+    """Time one cell; a trainer that fails is reported with its error and left out.
+
+    ``earlier`` are the probes of the run so far, which say how fast the machine can be.
+    """
     log(f"{cell.key}")
-    peaks, trips = [measure_peaks(settings.threads)], [round_trip(settings.threads)]
+    peaks, probes = [measure_peaks(settings.threads)], []
     workers: dict[str, Worker] = {}
     entries: dict[str, dict[str, Any]] = {}
     try:
         for name in settings.trainers:
-            workers[name], entries[name] = Worker(name, cell, settings.threads), {"seconds": []}
+            workers[name], entries[name] = start(name, settings, Session, name, cell, settings.threads), {"seconds": []}
             _attempt(workers, name, entries[name], _prepare, cell, settings)
         for _ in range(settings.rounds):
+            probes.append(probe(settings.threads))
             for name in list(workers):
                 _attempt(workers, name, entries[name], _time)
+        probes.append(probe(settings.threads))
         peaks.append(measure_peaks(settings.threads))
-        trips.append(round_trip(settings.threads))
         _agree(cell, entries)
     finally:
         for worker in workers.values():
             worker.close()
     for name, entry in entries.items():
         _finish(name, cell, entry)
+    if found := disturbed(probes, [*earlier, *probes]):
+        log(f"  WARNING, a busy neighbour: {found}")
     return {
         "cell": {**asdict(cell), "key": cell.key, "mode": cell.mode, "network": cell.network, "flops": cell.flops},
         "peak_flops": {count: max(one[count] for one in peaks) for count in peaks[0]},
-        "round_trips": [trip for trip in trips if trip is not None],
+        "probes": probes,
         "trainers": entries,
     }
 
 
+def start(name: str, settings: Settings, make: Any, *arguments: Any) -> Worker:
+    """Start a trainer's process, with the interpreter and the variables that are its own."""
+    for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they make OpenBLAS slower than it is
+        os.environ.pop(variable, None)
+    return Worker(make, arguments, settings.threads, interpreter(name, settings.peers), variables(name))
+
+
 def measure_peaks(threads: int) -> dict[str, float]:
     """Return the measured peak of one thread and of all, in FLOP/s."""
-    return {str(count): peak_flops(count)["flops"] for count in sorted({1, threads})}
+    return {str(count): peak_flops(count) for count in sorted({1, threads})}
 
 
 def _attempt(workers: dict[str, Worker], name: str, entry: dict[str, Any], action: Any, *arguments: Any) -> None:
@@ -98,17 +106,31 @@ def _attempt(workers: dict[str, Worker], name: str, entry: dict[str, Any], actio
 
 
 def _prepare(worker: Worker, entry: dict[str, Any], cell: Cell, settings: Settings) -> None:
-    """Choose the variant, check the answer, train the first epoch and fix the length of a timed run."""
-    entry.update(worker.call("choose", settings.longest))
-    if settings.check:
-        entry["check"] = worker.call("check")
-        if not entry["check"]["error"] < CHECK_TOLERANCE:
-            raise WorkerError(f"the loss is not plain NumPy's: {entry['check']}")
+    """Choose the fastest variant whose answer is right, train the first epoch and fix the length of a timed run."""
+    entry["tried"] = try_variants(worker, settings.check)
+    ran = [one for one in entry["tried"] if "seconds" in one]
+    if not ran:
+        raise WorkerError("\n".join(one["error"] for one in entry["tried"]))
+    fastest = min(ran, key=lambda one: float(one["seconds"]))
+    entry["variant"] = fastest["variant"]
+    entry["samples"] = worker.call("choose", fastest["variant"], fastest["seconds"], settings.longest)
     entry.update(worker.call("warm", entry["samples"]))
     if not entry["loss"] < entry["initial_loss"]:
         raise WorkerError(f"the loss does not fall: {entry['initial_loss']} to {entry['loss']}")
     turns = math.ceil(settings.shortest / max(entry["epoch_seconds"], 1e-9))
     entry["epochs"] = cell.epochs or min(turns, 1000)
+
+
+def try_variants(worker: Worker, check: bool = True) -> list[dict[str, Any]]:
+    """Try every variant of a trainer; one that fails, is wrong or ends the process has an error in place of a time."""
+    tried: list[dict[str, Any]] = []
+    for variant in worker.call("variants"):
+        try:
+            tried.append(worker.call("attempt", variant, check))
+        except WorkerError as error:
+            worker.restart()
+            tried.append({"variant": variant, "error": str(error)})
+    return tried
 
 
 def _agree(cell: Cell, entries: dict[str, dict[str, Any]]) -> None:
@@ -132,7 +154,10 @@ def _time(worker: Worker, entry: dict[str, Any]) -> None:
 
 
 def _finish(name: str, cell: Cell, entry: dict[str, Any]) -> None:
-    """Add the median time of an epoch, a step and a sample."""
+    """Add the median time of an epoch, a step and a sample; tell it, and which variants took no part."""
+    for one in entry.get("tried", ()):
+        if "error" in one:
+            log(f"  {name:14} without {words(one['variant'])}: {one['error'].strip().splitlines()[-1]}")
     if not entry.get("seconds"):
         return
     samples = entry["samples"]
@@ -166,7 +191,7 @@ def run_memory(cells: Sequence[Cell], settings: Settings) -> list[dict[str, Any]
 
 
 def _peak_memory(name: str, cell: Cell, settings: Settings) -> float | None:
-    worker = Worker(name, cell, settings.threads)
+    worker = start(name, settings, Session, name, cell, settings.threads)
     try:
         peak: float | None = worker.call("memory", cell.samples)
     except WorkerError as error:
@@ -179,7 +204,12 @@ def _peak_memory(name: str, cell: Cell, settings: Settings) -> float | None:
 
 def best_peer(entries: dict[str, dict[str, Any]]) -> str | None:
     """Return the fastest peer that ran."""
-    return best(entries, PEERS)
+    return best(entries, [name for trainers in PEERS.values() for name in trainers])
+
+
+def words(variant: dict[str, Any]) -> str:
+    """Return what a variant chose, such as "loss one_hot, unroll 4"."""
+    return ", ".join(f"{key} {value}" for key, value in variant.items() if value)
 
 
 def log(text: str) -> None:

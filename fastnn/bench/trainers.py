@@ -15,10 +15,10 @@ REGISTRY = {
     "fastnn-cython": ("fastnn.bench.trainers", "CythonTrainer"),
     "fastnn-numpy": ("fastnn.bench.trainers", "NumpyTrainer"),
     "jax": ("fastnn.bench.jax_trainer", "JaxTrainer"),
+    "jax-old": ("fastnn.bench.jax_trainer", "JaxTrainer"),
     "torch": ("fastnn.bench.torch_trainer", "TorchTrainer"),
     "sklearn": ("fastnn.bench.sklearn_trainer", "SklearnTrainer"),
 }
-PEERS = ("jax", "torch", "sklearn")
 STEP_BY_STEP = ("torch", "sklearn")  # from Python: an epoch of 1e7 single samples would take them half an hour
 
 
