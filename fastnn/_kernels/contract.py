@@ -23,42 +23,17 @@ one after the other, the order of each following that of the one before.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._equations.activations import Activation as Activation
+from fastnn._equations.losses import Loss as Loss
+from fastnn._equations.updates import Rule as Rule
+
 Array = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
-
-
-class Activation(IntEnum):
-    """The code by which kernels know an activation; softmax is an output unit only."""
-
-    IDENTITY = 0
-    SIGMOID = 1
-    TANH = 2
-    RELU = 3
-    LEAKY_RELU = 4
-    SOFTMAX = 5
-
-
-class Loss(IntEnum):
-    """The code by which kernels know a loss."""
-
-    SOFTMAX_CROSS_ENTROPY = 0
-    SIGMOID_CROSS_ENTROPY = 1
-    SQUARED_ERROR = 2
-
-
-class Rule(IntEnum):
-    """The code by which kernels know an optimizer's update rule."""
-
-    SGD = 0
-    RMSPROP = 1
-    ADAM = 2
-    ADAMW = 3
 
 
 class Model(NamedTuple):
