@@ -10,7 +10,10 @@ import os
 import re
 import sys
 import sysconfig
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -18,6 +21,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 REPOSITORY = "https://github.com/fastnn-cpu/fastnn"
 SOURCES = Path("fastnn/_kernels/cython")
+EQUATIONS = Path("build/equations")  # where the C headers go that are made of fastnn/_equations
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
 
 # One wheel a platform serves every Python from 3.11 on: the kernels take addresses and are called once an epoch, so the
@@ -71,19 +75,34 @@ def description() -> str:
     return re.sub(r"(\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/blob/main/", text)
 
 
+def equations() -> ModuleType:
+    """fastnn/_equations/c.py, imported without the rest of the package, of which nothing can be imported here."""
+    folder = Path("fastnn/_equations")
+    locations = [str(folder)]
+    spec = spec_from_file_location("equations", folder / "__init__.py", submodule_search_locations=locations)
+    assert spec
+    sys.modules[spec.name] = module_from_spec(spec)
+    return import_module("equations.c")
+
+
 def extensions() -> list[Extension]:
     """The compiled module, translated from Cython to C in the build folder."""
     if not (SOURCES / "kernels.pyx").exists():
         return []
     from Cython.Build import cythonize
 
+    equations().write(EQUATIONS)
     kernels = Extension(
         "fastnn._kernels.cython.kernels",
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
-        include_dirs=[str(SOURCES)],
+        include_dirs=[str(SOURCES), str(EQUATIONS)],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         py_limited_api=LIMITED_API,
-        depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
+        depends=sorted(
+            str(path)
+            for path in (*SOURCES.iterdir(), *EQUATIONS.iterdir())
+            if path.suffix in {".h", ".c", ".pxi", ".pxd"}
+        ),
     )
     directives = {
         "language_level": 3,

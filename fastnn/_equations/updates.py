@@ -1,14 +1,14 @@
 """The update rules: from the sums of a batch's gradients to the parameters and their moments.
 
 g is the gradient of the mean loss plus l2 theta; the sums are the gradient times the number of samples. Rates, decays
-and their rests are numbers of a step, the same for every parameter.
+and so on are numbers of a step, the same for every parameter.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-from .algebra import Equation, Value, fma, sqrt
+from .algebra import Equation, Value, fma, parameters, sqrt
 
 
 def _gradient(sums: Value, theta: Value, scale: Value, l2: Value) -> Value:
@@ -46,57 +46,80 @@ def sgd(sums: Value, theta: Value, rate: Value, scale: Value, l2: Value) -> Valu
 
 
 def momentum(
-    sums: Value, theta: Value, v: Value, rate: Value, decay: Value, scale: Value, l2: Value
+    sums: Value, theta: Value, v: Value, rate: Value, first: Value, scale: Value, l2: Value
 ) -> tuple[Value, Value]:
-    """Momentum: v <- momentum v + g, theta <- theta - alpha v."""
-    v = fma(decay, v, _gradient(sums, theta, scale, l2))
+    """Momentum: v <- first v + g, theta <- theta - alpha v."""
+    v = fma(first, v, _gradient(sums, theta, scale, l2))
     return fma(-rate, v, theta), v
 
 
 def nesterov(
-    sums: Value, theta: Value, v: Value, rate: Value, decay: Value, scale: Value, l2: Value
+    sums: Value, theta: Value, v: Value, rate: Value, first: Value, scale: Value, l2: Value
 ) -> tuple[Value, Value]:
-    """Nesterov's momentum: v <- momentum v + g, theta <- theta - alpha (g + momentum v)."""
+    """Nesterov's momentum: v <- first v + g, theta <- theta - alpha (g + first v)."""
     g = _gradient(sums, theta, scale, l2)
-    v = fma(decay, v, g)
-    return fma(-rate, fma(decay, v, g), theta), v
+    v = fma(first, v, g)
+    return fma(-rate, fma(first, v, g), theta), v
 
 
 def rmsprop(
-    sums: Value, theta: Value, s: Value, rate: Value, rho: Value, rest: Value, epsilon: Value, scale: Value, l2: Value
-) -> tuple[Value, Value]:
-    """RMSprop: s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon)."""
+    sums: Value, theta: Value, s: Value,
+    rate: Value, second: Value, second_rest: Value, epsilon: Value, scale: Value, l2: Value,
+) -> tuple[Value, Value]:  # fmt: skip
+    """RMSprop: s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon); rho is ``second``."""
     g = _gradient(sums, theta, scale, l2)
-    s = fma(s, rho, rest * (g * g))
+    s = fma(s, second, second_rest * (g * g))
     return theta - quotient(rate * g, root(s) + epsilon), s
 
 
 def adam(
-    sums: Value,
-    theta: Value,
-    v: Value,
-    s: Value,
-    rate: Value,
-    beta1: Value,
-    rest1: Value,
-    beta2: Value,
-    rest2: Value,
-    epsilon: Value,
-    correction: Value,
-    keep: Value,
-    scale: Value,
-    l2: Value,
-) -> tuple[Value, Value, Value]:
-    """Adam's moments and step; ``keep`` is AdamW's factor of the weights, otherwise 1."""
+    sums: Value, theta: Value, v: Value, s: Value,
+    corrected_rate: Value, first: Value, first_rest: Value, second: Value, second_rest: Value,
+    epsilon: Value, root_correction: Value, keep: Value, scale: Value, l2: Value,
+) -> tuple[Value, Value, Value]:  # fmt: skip
+    """Adam's moments and step; the betas are ``first`` and ``second``, ``keep`` is AdamW's factor of the weights."""
     g = _gradient(sums, theta, scale, l2)
-    v, s = fma(v, beta1, rest1 * g), fma(s, beta2, rest2 * (g * g))
-    return theta * keep - quotient(rate * v, fma(root(s), correction, epsilon)), v, s
+    v, s = fma(v, first, first_rest * g), fma(s, second, second_rest * (g * g))
+    return theta * keep - quotient(corrected_rate * v, fma(root(s), root_correction, epsilon)), v, s
+
+
+# The numbers of a step, by the names that equations give them: alpha, alpha / (1 - first^t), the decays with their
+# rests 1 - first and 1 - second, ...
+NUMBERS = (
+    "rate", "corrected_rate", "first", "first_rest", "second", "second_rest", "epsilon",
+    "root_correction", "keep", "scale", "l2",
+)  # fmt: skip
 
 
 class Rule(IntEnum):
-    """The code by which kernels know an optimizer's update rule."""
+    """The code by which kernels know an optimizer's update rule, with its equation.
 
-    SGD = 0
-    RMSPROP = 1
-    ADAM = 2
-    ADAMW = 3
+    An equation's inputs are the sums, the parameters, their moments, and any of `NUMBERS`; its results are the
+    parameters and the moments. Those after AdamW are SGD's with momentum: optimizers say SGD, kernels choose.
+    """
+
+    equation: Equation
+
+    def __new__(cls, code: int, equation: Equation) -> Rule:
+        """Make a row of the table."""
+        row = int.__new__(cls, code)
+        row._value_ = code
+        row.equation = equation
+        return row
+
+    @property
+    def moments(self) -> int:
+        """How many numbers it keeps of each parameter."""
+        return len(parameters(self.equation)) - len(self.numbers) - 2
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of the step's numbers that the equation takes, in its order."""
+        return tuple(name for name in parameters(self.equation) if name in NUMBERS)
+
+    SGD = 0, sgd
+    RMSPROP = 1, rmsprop
+    ADAM = 2, adam
+    ADAMW = 3, adam
+    MOMENTUM = 4, momentum
+    NESTEROV = 5, nesterov
