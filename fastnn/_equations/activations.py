@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from .algebra import Equation, Value, fma, parameters, select
-from .functions import sigmoid, tanh
+from .functions import minus_abs, normal_tail, sigmoid, tanh
 
 
 def sigmoid_derivative(a: Value, delta: Value) -> Value:
@@ -36,6 +36,15 @@ def leaky_relu(z: Value, slope: Value) -> Value:
 def leaky_relu_derivative(a: Value, delta: Value, slope: Value) -> Value:
     """Return delta where a > 0, slope delta elsewhere."""
     return select(a > 0.0, delta, delta * slope)
+
+
+def gelu(z: Value) -> tuple[Value, Value]:
+    """Return z P(N < z) of a normal number N, and its derivative P(N < z) + z p(z) with N's density p."""
+    bound = z.format.normal_range
+    bounded = z.at_least(-bound)
+    tail, density = normal_tail((-minus_abs(z)).at_most(bound))
+    below = select(z > 0.0, 1.0 - tail, tail)
+    return bounded * below, fma(bounded.at_most(bound), density, below)
 
 
 class Activation(IntEnum):

@@ -69,10 +69,10 @@ class Value:
     def __neg__(self) -> Value:
         return self * -1.0
 
-    def __and__(self, other: Value) -> Value:
+    def __and__(self, other: Value | int) -> Value:
         return self._step("and", other)
 
-    def __or__(self, other: Value) -> Value:
+    def __or__(self, other: Value | int) -> Value:
         return self._step("or", other)
 
     def __lshift__(self, other: int) -> Value:

@@ -44,11 +44,21 @@ def equations() -> list[Equation]:
     return list(dict.fromkeys([*FUNCTIONS, *ACTIVATIONS.values(), *DERIVATIVES.values(), *rules]))
 
 
+def numbers_of(equation: Equation) -> list[str]:
+    """Return those of an equation's inputs that are the same for every element."""
+    return [name for name in parameters(equation) if name in (*NUMBERS, "slope")]
+
+
+def results_of(equation: Equation) -> int:
+    """Return the number of an equation's results."""
+    return len(trace(equation, 32, frozenset()).results)
+
+
 def _expression(value: Value, names: dict[Value, str]) -> str:
     if value.operation == "constant":
         special = {math.inf: "INFINITY", -math.inf: "-INFINITY"}
         number = "NAN" if math.isnan(value.number) else special.get(value.number, repr(value.number))
-        return f"CONSTANT({number})" if value.kind == "real" else number
+        return f"CONSTANT({number})" if value.kind == "real" else f"(INTEGER){number}"
     return names[value]
 
 
@@ -79,8 +89,8 @@ def _function(equation: Equation, bits: int, instructions: frozenset[str]) -> It
 
 def _loop(equation: Equation) -> Iterator[str]:
     """Yield the lines of a function of arrays: the results of every element, which may go where an input is."""
-    given, outputs = parameters(equation), range(_count(equation))
-    numbers = _numbers(equation)
+    given, outputs = parameters(equation), range(results_of(equation))
+    numbers = numbers_of(equation)
     arrays = [name for name in given if name not in numbers]
     pointers = [*(f"const REAL *{name}" for name in arrays), *(f"REAL *to{i}" for i in outputs)]
     signature = ", ".join([*pointers, *(f"REAL {name}" for name in numbers), "ptrdiff_t n"])
@@ -108,10 +118,10 @@ def _choice(head: str, code: str, table: Table, inputs: Sequence[str], outputs: 
     """
     yield from (head, "{", f"    switch ({code}) {{")
     for row, equation in table.items():
-        numbers = _numbers(equation)
+        numbers = numbers_of(equation)
         arrays = len(parameters(equation)) - len(numbers)
         if outputs:
-            arguments = [*inputs[:arrays], *outputs[: _count(equation)], *numbers, "n"]
+            arguments = [*inputs[:arrays], *outputs[: results_of(equation)], *numbers, "n"]
             yield f"    case FASTNN_{row.name}: {equation.__name__}_map({', '.join(arguments)}); break;"
         else:
             arguments = [*inputs[:arrays], *numbers]
@@ -137,29 +147,20 @@ def _choices() -> Iterator[str]:
     )  # fmt: skip
 
 
-def _numbers(equation: Equation) -> list[str]:
-    """Return those of an equation's inputs that are the same for every element."""
-    return [name for name in parameters(equation) if name in (*NUMBERS, "slope")]
-
-
-def _count(equation: Equation) -> int:
-    """Return the number of an equation's results."""
-    return len(trace(equation, 32, frozenset()).results)
-
-
-def header() -> str:
-    """Return equations.h."""
+def header(others: Sequence[Equation] = ()) -> str:
+    """Return equations.h: what the primitives call, and other equations."""
+    wanted = list(dict.fromkeys([*equations(), *others]))
     lines = ["/* Made of fastnn/_equations by its c.py: the equations of one level and type. */"]
-    endings = [f"{equation.__name__}_{ending}" for equation in equations() for ending in ("vec", "map")]
+    endings = [f"{equation.__name__}_{ending}" for equation in wanted for ending in ("vec", "map")]
     names = [*endings, "activated", "times_derivative", "activate", "multiply_by_derivative", "take_step"]
     lines += [f"#define {name} NAME({name})" for name in names]
     for bits, (condition, instructions) in product((32, 64), LEVELS):
         lines += ["", f"#if BITS == {bits} && {condition}"]
-        for equation in equations():
+        for equation in wanted:
             lines += ["", *_function(equation, bits, instructions)]
         lines += ["#endif"]
     lines += [""]
-    for equation in equations():
+    for equation in wanted:
         lines += [*_loop(equation), ""]
     return "\n".join([*lines, *_choices(), ""])
 

@@ -21,12 +21,13 @@ def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
     return result
 
 
-def _reduce(x: Value) -> tuple[Value, Value]:
-    """Return n + `Format.whole` of the whole number n, and exp(r) - 1, where x = n ln(2) + r."""
+def _reduce(x: Value, rest: Value | None = None) -> tuple[Value, Value]:
+    """Return n + `Format.whole` of the whole number n, and exp(r) - 1, where x = n ln(2) + r, or x + rest is."""
     ln2_high, ln2_low = x.format.ln2
-    shifted = fma(x, 1 / math.log(2), x.format.whole)
+    shifted = fma(x + rest if rest else x, 1 / math.log(2), x.format.whole)
     n = shifted - x.format.whole
     r = fma(n, -ln2_low, fma(n, -ln2_high, x))
+    r = r + rest if rest else r
     return shifted, fma(r * r, polynomial(r, x.format.exp), r)
 
 
@@ -107,6 +108,27 @@ def tanh(x: Value) -> Value:
     scale = _power_of_two(shifted.as_integer())
     q = fma(scale, exp_r_minus_1, scale - 1.0)
     return _with_sign_of(q / (q + 2.0), x)
+
+
+def normal_tail(x: Value) -> tuple[Value, Value]:
+    """Return P(N > x) of a normal number N and its density at x, for x >= 0: all digits of small ones are right.
+
+    The tail is e^(-x^2 / 2) times what falls as slowly as 1 / x. Of x^2 no bit may be lost: the square of x's first
+    half of bits is exact.
+    """
+    shift = x.format.normal_shift
+    head = (x.as_integer() & -(1 << (x.format.mantissa + 2) // 2)).as_real()
+    shifted, exp_r_minus_1 = _reduce(head * head * -0.5, (x - head) * (x + head) * -0.5)
+    e = _scale(exp_r_minus_1 + 1.0, shifted)
+    inverse = 1.0 / (x + shift)
+    q = (x - shift) * inverse
+    q = fma(inverse, fma(-x, q, fma(q + 1.0, -shift, x)), q)  # x - shift - q (x + shift) is what is left
+    return e * (inverse * polynomial(q, x.format.normal)), e * (1 / math.sqrt(2 * math.pi))
+
+
+def softplus(z: Value) -> Value:
+    """Return log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)."""
+    return z.at_least(0.0) + log_of_1_plus_unit(exp(minus_abs(z)))
 
 
 def log_of_1_plus(t: Value) -> Value:

@@ -36,6 +36,16 @@ def squared_error_delta(z: Value, y: Value) -> Value:
     return z - y
 
 
+def poisson(z: Value, y: Value) -> Value:
+    """Return h - y log(h) of h = e^z."""
+    return exp(z) - y * z
+
+
+def poisson_delta(z: Value, y: Value) -> Value:
+    """Return e^z - y."""
+    return exp(z) - y
+
+
 class Loss(IntEnum):
     """The code by which kernels know a loss, with its equations.
 

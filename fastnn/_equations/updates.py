@@ -25,9 +25,10 @@ def root(v: Value) -> Value:
     safe = v.at_least(v.format.smallest_normal).at_most(v.format.largest)
     estimate = safe.approximate("rsqrt14")
     result, half = safe * estimate, estimate * 0.5
-    for _ in range(v.format.newton_steps):
-        result = fma(fma(-result, result, safe), half, result)
-    return result
+    for _ in range(v.format.newton_steps - 1):
+        rest = fma(-result, half, 0.5)
+        result, half = fma(result, rest, result), fma(half, rest, half)
+    return fma(fma(-result, result, safe), half, result)
 
 
 def quotient(x: Value, y: Value) -> Value:
