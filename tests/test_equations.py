@@ -230,6 +230,8 @@ def check_adam(dtype, loop):
     exact_v = w[1] * v.astype(wide) + w[2] * g.astype(wide)
     exact_s = w[3] * s.astype(wide) + w[4] * g.astype(wide) ** 2
     step = -w[0] * exact_v / (np.sqrt(exact_s) * w[6] + w[5])
+    assert (np.abs(new_v - exact_v) <= real.eps * (np.abs(exact_v) + np.abs(v)) + real.tiny).all()
+    assert (np.abs(new_s - exact_s) <= 2 * real.eps * exact_s + real.tiny).all()
     assert np.isfinite(theta).all()
     assert (np.abs(theta - step) <= 8 * real.eps * np.abs(step) + real.tiny).all()
     one, odd = np.ones(3, dtype), np.array([np.inf, np.nan, np.inf], dtype)

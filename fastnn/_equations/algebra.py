@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Literal, NamedTuple
 
 from .formats import FORMATS, Format
@@ -164,7 +164,7 @@ def parameters(equation: Equation) -> tuple[str, ...]:
     return tuple(inspect.signature(equation).parameters)
 
 
-@lru_cache(maxsize=None)
+@cache
 def trace(equation: Equation, bits: int, instructions: frozenset[str]) -> Trace:
     """Return the steps of an equation for floats of so many bits, on a CPU that has the instructions."""
     tracer = _Tracer(bits, instructions)

@@ -1,4 +1,4 @@
-"""What the equations need to know of each floating-point type: its bits, its limits, and the polynomials' coefficients."""
+"""What the equations need to know of each floating-point type: its bits, its limits, and polynomials' coefficients."""
 
 from __future__ import annotations
 

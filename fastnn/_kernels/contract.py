@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+# The codes by which kernels know them: the rows of the equations' tables.
 from fastnn._equations.activations import Activation as Activation
 from fastnn._equations.losses import Loss as Loss
 from fastnn._equations.updates import Rule as Rule

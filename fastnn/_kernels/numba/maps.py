@@ -106,12 +106,10 @@ class _Map:
         call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
 
 
-def call_map(
-    builder: ir.IRBuilder, equation: Equation, scalar: Any, inputs: list[Any], outputs: list[Any], numbers: list[Any], n: Any
-) -> None:
+def call_map(builder, equation, scalar, inputs, outputs, constants, n):
     """Emit a call to the `_Map` of an equation, which the module gets once for each type."""
-    mapped = _Map(builder.module, equation, scalar, len(inputs), len(outputs), len(numbers))
-    builder.call(mapped.function, [*inputs, *outputs, *numbers, n])
+    mapped = _Map(builder.module, equation, scalar, len(inputs), len(outputs), len(constants))
+    builder.call(mapped.function, [*inputs, *outputs, *constants, n])
 
 
 def map_of(equation: Equation) -> Any:
