@@ -20,7 +20,7 @@ import pytest
 from conftest import need
 
 from fastnn._equations import activations, c, functions, losses, updates
-from fastnn._equations.algebra import parameters
+from fastnn._equations.algebra import signature
 
 SOURCES = Path(__file__).resolve().parent.parent / "fastnn/_kernels/cython"
 FLAGS = {  # of each level: bytes of a vector, what the compiler may use
@@ -307,7 +307,7 @@ def numba_loop(equation, dtype):
     from fastnn._kernels.numba.simd import pointer
 
     loop = map_of(equation)
-    inputs, outputs = len(parameters(equation)) - len(c.numbers_of(equation)), c.results_of(equation)
+    inputs, outputs = len(signature(equation).elements), signature(equation).results
     pointers = [[f"pointer({name}[{i}], 0)" for i in range(n)] for name, n in (("x", inputs), ("to", outputs))]
     arrays = ["(" + ", ".join([*names, ""]) + ")" for names in pointers]
     text = f"def run(x, to, numbers):\n    loop({', '.join(arrays)}, numbers, x[0].size)"

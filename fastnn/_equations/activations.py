@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from .algebra import Equation, Value, fma, parameters, select
+from .algebra import Equation, Number, Value, fma, select, signature
 from .functions import minus_abs, normal_tail, sigmoid, tanh
 
 
@@ -28,12 +28,12 @@ def relu_derivative(a: Value, delta: Value) -> Value:
     return select(a > 0.0, delta, 0.0)
 
 
-def leaky_relu(z: Value, slope: Value) -> Value:
+def leaky_relu(z: Value, slope: Number) -> Value:
     """Return z where z > 0, slope z elsewhere."""
     return select(z > 0.0, z, z * slope)
 
 
-def leaky_relu_derivative(a: Value, delta: Value, slope: Value) -> Value:
+def leaky_relu_derivative(a: Value, delta: Value, slope: Number) -> Value:
     """Return delta where a > 0, slope delta elsewhere."""
     return select(a > 0.0, delta, delta * slope)
 
@@ -79,7 +79,7 @@ class Activation(IntEnum):
     @property
     def has_slope(self) -> bool:
         """Whether it has a slope for z < 0."""
-        return self.equation is not None and "slope" in parameters(self.equation)
+        return self.equation is not None and "slope" in signature(self.equation).numbers
 
     IDENTITY = 0, None, None, "z", "1", "glorot"
     SIGMOID = 1, sigmoid, sigmoid_derivative, "1 / (1 + exp(-z))", "a - a^2", "glorot"
@@ -87,3 +87,7 @@ class Activation(IntEnum):
     RELU = 3, relu, relu_derivative, "max(z, 0)", "1 if a > 0 else 0", "he"
     LEAKY_RELU = 4, leaky_relu, leaky_relu_derivative, "z if z > 0 else slope z", "1 if a > 0 else slope", "he"
     SOFTMAX = 5
+
+
+EQUATIONS = {row: row.equation for row in Activation if row.equation}
+DERIVATIVES = {row: row.derivative for row in Activation if row.derivative}

@@ -124,6 +124,9 @@ class Value:
         return self._step(instruction)
 
 
+Number = Value  # an input that is the same for every element
+
+
 def fma(a: Value | float, b: Value | float, c: Value | float) -> Value:
     """Return a b + c, rounded once where the CPU can."""
     first = a if isinstance(a, Value) else b if isinstance(b, Value) else c
@@ -159,16 +162,34 @@ class Trace(NamedTuple):
     results: tuple[Value, ...]
 
 
-def parameters(equation: Equation) -> tuple[str, ...]:
-    """Return the names of an equation's inputs."""
-    return tuple(inspect.signature(equation).parameters)
+class Signature(NamedTuple):
+    """An equation's inputs, first those of each element, then the numbers that are the same for all; its results."""
+
+    elements: tuple[str, ...]
+    numbers: tuple[str, ...]
+    results: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of all inputs, in order."""
+        return self.elements + self.numbers
+
+
+@cache
+def signature(equation: Equation) -> Signature:
+    """Return an equation's signature."""
+    inputs = inspect.signature(equation).parameters.values()
+    elements, numbers = (
+        tuple(x.name for x in inputs if (x.annotation == "Number") is number) for number in (False, True)
+    )
+    return Signature(elements, numbers, len(trace(equation, 32, frozenset()).results))
 
 
 @cache
 def trace(equation: Equation, bits: int, instructions: frozenset[str]) -> Trace:
     """Return the steps of an equation for floats of so many bits, on a CPU that has the instructions."""
     tracer = _Tracer(bits, instructions)
-    inputs = tuple(Value(tracer, "real", "input") for _ in parameters(equation))
+    inputs = tuple(Value(tracer, "real", "input") for _ in inspect.signature(equation).parameters)
     results = equation(*inputs)
     results = results if isinstance(results, tuple) else (results,)
     used = set(results)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from .algebra import Equation, Value, fma, parameters, sqrt
+from .algebra import Equation, Number, Value, fma, sqrt
 
 
-def _gradient(sums: Value, theta: Value, scale: Value, l2: Value) -> Value:
+def _gradient(sums: Value, theta: Value, scale: Number, l2: Number) -> Value:
     return fma(theta, l2, sums * scale)
 
 
@@ -41,13 +41,13 @@ def quotient(x: Value, y: Value) -> Value:
     return x * inverse
 
 
-def sgd(sums: Value, theta: Value, rate: Value, scale: Value, l2: Value) -> Value:
+def sgd(sums: Value, theta: Value, rate: Number, scale: Number, l2: Number) -> Value:
     """Gradient descent: theta <- theta - alpha g."""
     return fma(-rate, _gradient(sums, theta, scale, l2), theta)
 
 
 def momentum(
-    sums: Value, theta: Value, v: Value, rate: Value, first: Value, scale: Value, l2: Value
+    sums: Value, theta: Value, v: Value, rate: Number, first: Number, scale: Number, l2: Number
 ) -> tuple[Value, Value]:
     """Momentum: v <- first v + g, theta <- theta - alpha v."""
     v = fma(first, v, _gradient(sums, theta, scale, l2))
@@ -55,7 +55,7 @@ def momentum(
 
 
 def nesterov(
-    sums: Value, theta: Value, v: Value, rate: Value, first: Value, scale: Value, l2: Value
+    sums: Value, theta: Value, v: Value, rate: Number, first: Number, scale: Number, l2: Number
 ) -> tuple[Value, Value]:
     """Nesterov's momentum: v <- first v + g, theta <- theta - alpha (g + first v)."""
     g = _gradient(sums, theta, scale, l2)
@@ -65,7 +65,7 @@ def nesterov(
 
 def rmsprop(
     sums: Value, theta: Value, s: Value,
-    rate: Value, second: Value, second_rest: Value, epsilon: Value, scale: Value, l2: Value,
+    rate: Number, second: Number, second_rest: Number, epsilon: Number, scale: Number, l2: Number,
 ) -> tuple[Value, Value]:  # fmt: skip
     """RMSprop: s <- rho s + (1 - rho) g^2, theta <- theta - alpha g / (sqrt(s) + epsilon); rho is ``second``."""
     g = _gradient(sums, theta, scale, l2)
@@ -75,8 +75,8 @@ def rmsprop(
 
 def adam(
     sums: Value, theta: Value, v: Value, s: Value,
-    corrected_rate: Value, first: Value, first_rest: Value, second: Value, second_rest: Value,
-    epsilon: Value, root_correction: Value, keep: Value, scale: Value, l2: Value,
+    corrected_rate: Number, first: Number, first_rest: Number, second: Number, second_rest: Number,
+    epsilon: Number, root_correction: Number, keep: Number, scale: Number, l2: Number,
 ) -> tuple[Value, Value, Value]:  # fmt: skip
     """Adam's moments and step; the betas are ``first`` and ``second``, ``keep`` is AdamW's factor of the weights."""
     g = _gradient(sums, theta, scale, l2)
@@ -107,16 +107,6 @@ class Rule(IntEnum):
         row._value_ = code
         row.equation = equation
         return row
-
-    @property
-    def moments(self) -> int:
-        """How many numbers it keeps of each parameter."""
-        return len(parameters(self.equation)) - len(self.numbers) - 2
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The names of the step's numbers that the equation takes, in its order."""
-        return tuple(name for name in parameters(self.equation) if name in NUMBERS)
 
     SGD = 0, sgd
     RMSPROP = 1, rmsprop

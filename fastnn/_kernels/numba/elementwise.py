@@ -6,7 +6,7 @@ vector or a number that a kernel holds (``sigmoid_``); a kernel that has an acti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llvmlite import ir
@@ -14,8 +14,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._equations import functions
-from fastnn._equations.activations import Activation
-from fastnn._equations.algebra import Equation, parameters
+from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
+from fastnn._equations.algebra import Equation, signature
 from fastnn._equations.losses import sigmoid_cross_entropy
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.equations import call_equation, of_lanes
@@ -29,9 +29,7 @@ inverse_of_1_plus_, larger_, chosen_ = (
 )
 _exp_map, _log_map, _cross_entropy_map = map_of(functions.exp), map_of(functions.log), map_of(sigmoid_cross_entropy)
 
-Table = dict[int, Equation]
-_ACTIVATIONS: Table = {row: row.equation for row in Activation if row.equation}
-_DERIVATIVES: Table = {row: row.derivative for row in Activation if row.derivative}
+Table = Mapping[Activation, Equation]
 
 
 def _choose(builder: ir.IRBuilder, code: Any, table: Table, emit: Callable[[Equation], Any]) -> list[tuple[Any, Any]]:
@@ -55,12 +53,12 @@ def _choice_of_lanes(table: Table, unchanged: int) -> Callable[..., Any]:
     def typing(code, *shapes):
         shape = require_lanes(*shapes)
 
-        def codegen(context, builder, signature, args):
+        def codegen(context, builder, _, args):
             code, *values = args
             before = builder.block
 
             def emit(equation):
-                return call_equation(builder, equation, values[: len(parameters(equation))])
+                return call_equation(builder, equation, values[: len(signature(equation).inputs)])
 
             results = _choose(builder, code, table, emit)
             chosen = builder.phi(values[0].type)
@@ -76,28 +74,28 @@ def _choice_of_lanes(table: Table, unchanged: int) -> Callable[..., Any]:
 def _choice_of_maps(table: Table) -> Callable[..., Any]:
     """Return the typing of an intrinsic (code, slope, pointers..., n): the last array becomes the equation's result."""
 
-    def typing(code, slope, *rest):
+    def typing(code, kind, *rest):
         *pointers, _ = rest
         real = require_pointer(*pointers)
 
-        def codegen(context, builder, signature, args):
+        def codegen(context, builder, _, args):
             code, slope, *arrays, n = args
-            slope = context.cast(builder, slope, signature.args[1], real)
+            slope = context.cast(builder, slope, kind, real)
 
             def emit(equation):
-                numbers = [slope] if "slope" in parameters(equation) else []
-                call_map(builder, equation, context.get_value_type(real), arrays, arrays[-1:], numbers, n)
+                constants = [slope] if signature(equation).numbers else []
+                call_map(builder, equation, context.get_value_type(real), arrays, arrays[-1:], constants, n)
 
             _choose(builder, code, table, emit)
             return context.get_dummy_value()
 
-        return types.void(types.int64, slope, *pointers, types.int64), codegen
+        return types.void(types.int64, kind, *pointers, types.int64), codegen
 
     return typing
 
 
-_activated, _times_derivative = _choice_of_lanes(_ACTIVATIONS, 0), _choice_of_lanes(_DERIVATIVES, 1)
-_activate, _multiply_by_derivative = _choice_of_maps(_ACTIVATIONS), _choice_of_maps(_DERIVATIVES)
+_activated, _times_derivative = _choice_of_lanes(EQUATIONS, 0), _choice_of_lanes(DERIVATIVES, 1)
+_activate, _multiply_by_derivative = _choice_of_maps(EQUATIONS), _choice_of_maps(DERIVATIVES)
 
 
 @intrinsic

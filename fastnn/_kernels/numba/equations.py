@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from fastnn._equations.algebra import Equation, Value, parameters, trace
+from fastnn._equations.algebra import Equation, Value, signature, trace
 from fastnn._kernels.numba.simd import HAS_FMA, INT32, LEVEL, call, fma, function, require_lanes, type_name
 
 REALS = {32: ir.FloatType(), 64: ir.DoubleType()}
@@ -103,7 +103,7 @@ def of_lanes(equation: Equation, inline: bool = False) -> Any:
     def lower(*shapes):
         shape = require_lanes(*shapes)
 
-        def codegen(context, builder, signature, args):
+        def codegen(context, builder, _, args):
             if inline:
                 (result,) = emit(builder, equation, args)
                 return result
@@ -117,7 +117,7 @@ def of_lanes(equation: Equation, inline: bool = False) -> Any:
         lambda _, x, y, slope: lower(x, y, slope),
         lambda _, x, y, a, b: lower(x, y, a, b),
     )
-    return intrinsic(typings[len(parameters(equation)) - 1])
+    return intrinsic(typings[len(signature(equation).inputs) - 1])
 
 
 def call_equation(builder: ir.IRBuilder, equation: Equation, args: Sequence[Any]) -> Any:
