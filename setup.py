@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import sys
 import sysconfig
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -19,7 +20,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 REPOSITORY = "https://github.com/fastnn-cpu/fastnn"
 SOURCES = Path("fastnn/_kernels/cython")
-GENERATED = Path("build/generated")
+GENERATED = Path("build/generated")  # what is made for the compiled module, in the build folder alone
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
 
 # One wheel a platform serves every Python from 3.11 on: the kernels take addresses and are called once an epoch, so the
@@ -73,11 +74,20 @@ def description() -> str:
     return re.sub(r"(\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/blob/main/", text)
 
 
-def write_declarations() -> None:
-    """Write what Cython has to know of the job's struct, from the schema that Python and Numba read."""
+def import_bare(name: str) -> ModuleType:
+    """Import a module of fastnn that needs the standard library alone, without the package: that needs NumPy."""
+    for package in ("fastnn", "fastnn._kernels"):
+        if package not in sys.modules:
+            sys.modules[package] = ModuleType(package)
+            sys.modules[package].__path__ = [package.replace(".", "/")]
+    return import_module(name)
+
+
+def generate() -> None:
+    """Write what the compiled module is made of besides its sources: C equations, and the struct's declarations."""
     GENERATED.mkdir(parents=True, exist_ok=True)
-    schema = runpy.run_path("fastnn/_kernels/schema.py")
-    (GENERATED / "job.pxi").write_text(schema["as_cython"]())
+    (GENERATED / "job.pxi").write_text(import_bare("fastnn._kernels.schema").as_cython())
+    import_bare("fastnn._equations.c").write(GENERATED)
 
 
 def extensions() -> list[Extension]:
@@ -86,15 +96,19 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    write_declarations()
+    generate()
 
     kernels = Extension(
         "fastnn._kernels.cython.kernels",
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
-        include_dirs=[str(SOURCES)],
+        include_dirs=[str(SOURCES), str(GENERATED)],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         py_limited_api=LIMITED_API,
-        depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
+        depends=sorted(
+            str(path)
+            for path in (*SOURCES.iterdir(), *GENERATED.iterdir())
+            if path.suffix in {".h", ".c", ".pxi", ".pxd"}
+        ),
     )
     directives = {
         "language_level": 3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastnn._checks import check_choice, check_real
 from fastnn._kernels.contract import Activation as Code
@@ -35,14 +35,10 @@ class Activation:
 
 
 ACTIVATIONS = {
-    activation.name: activation
-    for activation in (
-        Activation("identity", "z", "1", "glorot", Code.IDENTITY),
-        Activation("sigmoid", "1 / (1 + exp(-z))", "a - a^2", "glorot", Code.SIGMOID),
-        Activation("tanh", "tanh(z)", "1 - a^2", "glorot", Code.TANH),
-        Activation("relu", "max(z, 0)", "1 if a > 0 else 0", "he", Code.RELU),
-        Activation("leaky_relu", "z if z > 0 else slope z", "1 if a > 0 else slope", "he", Code.LEAKY_RELU, 0.01),
-    )
+    name: Activation(name, code.text, code.derivative_text, code.gain, code, 0.01 if code.has_slope else 0.0)
+    for code in Code
+    if code.gain
+    for name in [code.name.lower()]
 }
 
 
@@ -64,8 +60,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models. ICML 2013.
     """
     check_real("slope", slope, low=0, below=1)
-    plain = ACTIVATIONS["leaky_relu"]
-    return Activation(plain.name, plain.equation, plain.derivative, plain.gain, plain.code, float(slope))
+    return replace(ACTIVATIONS["leaky_relu"], slope=float(slope))
 
 
 def find_activation(activation: str | Activation) -> Activation:

@@ -19,6 +19,7 @@ from conftest import check_softmax_columns
 
 pytest.importorskip("numba")
 
+from fastnn._equations import functions
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.numba import cache, simd
 from fastnn._kernels.numba.atomics import (
@@ -39,9 +40,9 @@ from fastnn._kernels.numba.elementwise import (
     multiply_by_derivative,
     sigmoid_,
     sigmoid_cross_entropy_array,
-    tanh_,
     times_derivative,
 )
+from fastnn._kernels.numba.equations import of_lanes
 from fastnn._kernels.numba.multiply import BIAS, BIAS_FROM_MEMORY, BLOCK_ROWS, MAX_DEPTH, multiply
 from fastnn._kernels.numba.simd import (
     add,
@@ -60,6 +61,7 @@ from fastnn._kernels.numba.tile import ADD, ASSIGN, MAX_VECTORS
 from fastnn._kernels.numba.transpose import transpose
 
 DTYPES = ("float32", "float64")
+tanh_ = of_lanes(functions.tanh)
 
 
 @entry_point

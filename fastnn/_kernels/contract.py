@@ -28,7 +28,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.schema import Activation, Loss, Rule
+# The codes by which kernels know them: the rows of the equations' tables.
+from fastnn._equations.activations import Activation as Activation
+from fastnn._equations.losses import Loss as Loss
+from fastnn._equations.updates import Rule as Rule
 
 Array = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]

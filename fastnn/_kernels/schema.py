@@ -1,43 +1,18 @@
-"""What Python, Numba's kernels and the C compiler read alike: the job's struct, the layer table's columns, the codes.
+"""What Python, Numba's kernels and the C compiler read alike: the job's struct and the layer table's columns.
 
-It needs the standard library alone: the build reads this file without the package, and writes the declarations of
-`as_cython` from it. `fingerprint` tells whether two readers have the same.
+It needs the standard library alone: the build imports this file without the package, and writes the declarations of
+`as_cython` from it. `fingerprint` tells whether two readers have the same, and the same codes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
+
+from fastnn._equations.activations import Activation
+from fastnn._equations.losses import Loss
+from fastnn._equations.updates import Rule
 
 WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, or a float64 number of `NUMBERS`
-
-
-class Activation(IntEnum):
-    """The code by which kernels know an activation; softmax is an output unit only."""
-
-    IDENTITY = 0
-    SIGMOID = 1
-    TANH = 2
-    RELU = 3
-    LEAKY_RELU = 4
-    SOFTMAX = 5
-
-
-class Loss(IntEnum):
-    """The code by which kernels know a loss."""
-
-    SOFTMAX_CROSS_ENTROPY = 0
-    SIGMOID_CROSS_ENTROPY = 1
-    SQUARED_ERROR = 2
-
-
-class Rule(IntEnum):
-    """The code by which kernels know an optimizer's update rule."""
-
-    SGD = 0
-    RMSPROP = 1
-    ADAM = 2
-    ADAMW = 3
 
 
 # The struct's sections. A job's memory holds the plan, which stays; the arguments of one call; and the leading thread's

@@ -24,15 +24,15 @@ INLINE void walk_vectors(const int N, fastnn_walk *walk, const REAL *X, const in
         vec products = CONSTANT(0);
         project_columns(N, n, N * LANES, before, x, broadcast(dot(before, x, n)), deltas, (REAL)-c, W, z);
         UNROLL for (int i = 0; i < N; i++) {
-            a[i] = activation_vec(units->activation, slope, fused(scale, load(z + i * LANES), b[i]));
+            a[i] = activated(units->activation, fused(scale, load(z + i * LANES), b[i]), slope);
             a[i] = first_lanes(a[i], units->n - i * LANES);
             products = fused(a[i], v[i], products);
         }
         const REAL logit = (REAL)s * sum_lanes(products) + last_bias;
-        const vec error = activation_vec(walk->activation, slope, broadcast(logit)) - broadcast(targets[t]);
+        const vec error = activated(walk->activation, broadcast(logit), slope) - broadcast(targets[t]);
         c = rate / shrunk;
         UNROLL for (int i = 0; i < N; i++) {
-            vec delta = scale * error * (v[i] * derivative_vec(units->activation, slope, a[i]));
+            vec delta = scale * error * times_derivative(units->activation, a[i], v[i], slope);
             v[i] = fused(CONSTANT(-c) * error, a[i], v[i]);
             b[i] = fused(CONSTANT(-rate), delta, b[i]);
             store(deltas + i * LANES, delta);

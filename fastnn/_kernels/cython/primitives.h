@@ -6,12 +6,10 @@
 #ifndef FASTNN_PRIMITIVES_H
 #define FASTNN_PRIMITIVES_H
 
+#include "codes.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-/* The codes of contract.py. */
-enum { FASTNN_IDENTITY, FASTNN_SIGMOID, FASTNN_TANH, FASTNN_RELU, FASTNN_LEAKY_RELU };
-enum { FASTNN_SGD, FASTNN_RMSPROP, FASTNN_ADAM, FASTNN_ADAMW };
 
 /* What multiply does with C: C = A B, C += A B, C = bias + A B; the last for an A whose rows lie together and come from
    memory, not a cache: while a tile computes with some rows it asks for the next ones. */

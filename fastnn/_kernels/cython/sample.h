@@ -16,7 +16,7 @@ static void finish_outputs(const fastnn_layer *layer, const REAL *bias, REAL *z)
 {
     vec scale = CONSTANT(layer->scale), slope = CONSTANT(layer->slope);
     for (ptrdiff_t j = 0; j < layer->width; j += LANES) {
-        vec output = activation_vec(layer->activation, slope, fused(scale, load(z + j), load(bias + j)));
+        vec output = activated(layer->activation, fused(scale, load(z + j), load(bias + j)), slope);
         store(z + j, first_lanes(output, layer->n - j)); /* sigmoid(0) is not 0: padding stays out of products */
     }
 }
@@ -99,13 +99,13 @@ static REAL step_one_output(const fastnn_layer *below, int activation, REAL targ
     vec products = CONSTANT(0), slope = CONSTANT(below->slope);
     for (ptrdiff_t j = 0; j < below->width; j += LANES) products = fused(load(a + j), load(V + j), products);
     REAL z = scale * sum_lanes(products) + *bias;
-    vec delta = activation_vec(activation, slope, broadcast(z)) - broadcast(target);
+    vec delta = activated(activation, broadcast(z), slope) - broadcast(target);
     vec factor = broadcast(scale) * delta, change = CONSTANT(-c) * delta;
     *bias -= (REAL)rate * first_lane(delta);
     for (ptrdiff_t j = 0; j < below->width; j += LANES) {
         vec outputs = load(a + j), v = load(V + j);
         store(V + j, fused(change, outputs, v));
-        store(deltas + j, factor * v * derivative_vec(below->activation, slope, outputs));
+        store(deltas + j, times_derivative(below->activation, outputs, factor * v, slope));
     }
     return z;
 }
@@ -134,8 +134,8 @@ INLINE void multiply_columns(const int N, const fastnn_layer *below, ptrdiff_t n
     }
     ADD_CHAINS(N, sums)
     UNROLL for (int i = 0; i < N; i++) {
-        vec derivative = derivative_vec(below->activation, slope, load(a + i * LANES));
-        store(deltas + i * LANES, scale * sums[i] * derivative);
+        vec outputs = load(a + i * LANES);
+        store(deltas + i * LANES, times_derivative(below->activation, outputs, scale * sums[i], slope));
     }
 }
 
@@ -161,13 +161,13 @@ static void turn(const fastnn_turn *step, const REAL *sums, const REAL *correcti
     for (ptrdiff_t j = 0; j < units->width; j += LANES) {
         vec delta = CONSTANT(0);
         if (step->last) {
-            vec derivative = derivative_vec(units->activation, slope, load(before + j));
-            delta = delta_scale * (load(sums + j) + load(corrections + j)) * derivative;
+            delta = delta_scale * (load(sums + j) + load(corrections + j));
+            delta = times_derivative(units->activation, load(before + j), delta, slope);
             store(deltas + j, delta);
         }
         if (step->next) {
             vec sum = fused(overlap, delta, load(z + j));
-            vec output = activation_vec(units->activation, slope, fused(scale, sum, load(bias + j)));
+            vec output = activated(units->activation, fused(scale, sum, load(bias + j)), slope);
             store(outputs + j, first_lanes(output, units->n - j));
         }
     }

@@ -16,6 +16,9 @@
 #define store_part NAME(store_part)
 #define as_bits NAME(as_bits)
 #define as_real NAME(as_real)
+#define integers NAME(integers)
+#define shifted_right NAME(shifted_right)
+#define to_real NAME(to_real)
 #define fused NAME(fused)
 #define minimum NAME(minimum)
 #define maximum NAME(maximum)
@@ -25,17 +28,26 @@
 #define first_lanes NAME(first_lanes)
 #define lane_numbers NAME(lane_numbers)
 
+#undef FUSED
 #undef INTEGER
+#undef SIGNED
+#undef WHOLE
 #undef INTRINSIC
+#undef CONSTANT
 #undef LANES
 #undef TILE_ROWS
 #undef TILE_VECTORS
 
 #if BITS == 32
 #define INTEGER uint32_t
+#define SIGNED int32_t
+#define WHOLE 12582912.0f /* 1.5 2^23: adding it leaves a whole number in the low bits */
 #else
 #define INTEGER uint64_t
+#define SIGNED int64_t
+#define WHOLE 6755399441055744.0
 #endif
+#define CONSTANT(x) broadcast((REAL)(x))
 
 #ifndef INLINE
 #if defined(__GNUC__) || defined(__clang__)
@@ -70,6 +82,7 @@
 #define LANES (VECTOR_BYTES / (int)sizeof(REAL))
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef INTEGER bits __attribute__((vector_size(VECTOR_BYTES)));
+typedef SIGNED integers __attribute__((vector_size(VECTOR_BYTES)));
 typedef REAL unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
 INLINE bits as_bits(vec x) { return (bits)x; }
@@ -82,6 +95,7 @@ INLINE void ask_for(const REAL *p) { __builtin_prefetch(p); }
 #define LANES 1
 typedef REAL vec;
 typedef INTEGER bits;
+typedef SIGNED integers;
 
 INLINE bits as_bits(vec x) { bits y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec as_real(bits x) { vec y; memcpy(&y, &x, sizeof y); return y; }
@@ -101,7 +115,7 @@ INLINE void ask_for(const REAL *p) { (void)p; }
 #endif
 
 /* minimum(a, b) and maximum(a, b) are b where one of them is NaN (on NEON: NaN): write the bound first.
-   fused(a, b, c) = a b + c, rounded once where the level has FMA. */
+   fused(a, b, c) = a b + c, rounded once where the level has FMA, which FUSED says. */
 #if VECTOR_BYTES > 0 && defined(FASTNN_X86)
 
 #if VECTOR_BYTES == 64 && BITS == 32
@@ -123,6 +137,7 @@ INLINE vec minimum(vec a, vec b) { return INTRINSIC(min)(a, b); }
 INLINE vec maximum(vec a, vec b) { return INTRINSIC(max)(a, b); }
 INLINE vec square_root(vec x) { return INTRINSIC(sqrt)(x); }
 #if VECTOR_BYTES > 16
+#define FUSED
 INLINE vec fused(vec a, vec b, vec c) { return INTRINSIC(fmadd)(a, b, c); }
 #else
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
@@ -136,6 +151,7 @@ INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 #define INTRINSIC(operation) operation##_f64
 #endif
 
+#define FUSED
 INLINE vec broadcast(REAL x) { return (vec)INTRINSIC(vdupq_n)(x); }
 INLINE vec minimum(vec a, vec b) { return (vec)INTRINSIC(vminq)(a, b); }
 INLINE vec maximum(vec a, vec b) { return (vec)INTRINSIC(vmaxq)(a, b); }
@@ -151,6 +167,10 @@ INLINE vec square_root(vec x) { return (REAL)sqrt(x); }
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 
 #endif
+
+/* The bits as signed integers: shifted, with the sign's copies coming in, and their values, of fewer bits than a real's. */
+INLINE bits shifted_right(bits x, const int n) { return (bits)((integers)x >> n); }
+INLINE vec to_real(bits x) { return as_real(x + as_bits(broadcast(WHOLE))) - broadcast(WHOLE); }
 
 /* x with zeros after its first n lanes. */
 static const REAL lane_numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

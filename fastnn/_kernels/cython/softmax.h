@@ -1,19 +1,11 @@
 /* Softmax of as many rows as a vector has lanes, a lane for each: the k-th of the K vectors at T holds z_k of every row.
 
    With t the largest z of a row and s the sum of e^(z_j - t) without one that is 1, softmax_k is e^(z_k - t) / (1 + s), and
-   log sum_j e^z_j is t + log1p(s): a small loss keeps its digits. */
+   log sum_j e^z_j is t + log(1 + s): a small loss keeps its digits. */
 #define top_of NAME(top_of)
 #define exponentials NAME(exponentials)
-#define log1p_vec NAME(log1p_vec)
 #define softmax NAME(softmax)
 #define softmax_deltas NAME(softmax_deltas)
-
-/* log(1 + t) for t >= 0. */
-INLINE vec log1p_vec(vec t)
-{
-    vec one = CONSTANT(1);
-    return SELECT(t > one, log_vec(one + t), log1p_unit(minimum(one, t)));
-}
 
 INLINE vec top_of(ptrdiff_t K, const REAL *T)
 {
@@ -48,7 +40,7 @@ static void softmax_deltas(ptrdiff_t K, REAL *T, REAL *labels)
     vec label = load(labels), top = top_of(K, T), chosen = top, wrong = CONSTANT(0);
     for (ptrdiff_t k = 0; k < K; k++) chosen = SELECT(label == CONSTANT(k), load(T + k * LANES), chosen);
     vec others = exponentials(K, T, top), inverse = CONSTANT(1) / (CONSTANT(1) + others);
-    store(labels, (top - chosen) + log1p_vec(others));
+    store(labels, (top - chosen) + log_of_1_plus_vec(others));
     for (ptrdiff_t k = 0; k < K; k++) wrong += SELECT(label == CONSTANT(k), CONSTANT(0), load(T + k * LANES));
     for (ptrdiff_t k = 0; k < K; k++) {
         vec value = SELECT(label == CONSTANT(k), CONSTANT(0) - wrong, load(T + k * LANES));

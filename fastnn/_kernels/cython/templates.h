@@ -1,8 +1,7 @@
 /* All primitives of one level and one type, and the table that holds them. */
 #include "simd.h"
 
-#include "functions.h"
-
+#include "equations.h"
 #include "elementwise.h"
 #include "multiply.h"
 #include "dots.h"

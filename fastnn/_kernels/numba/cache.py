@@ -31,6 +31,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from fastnn._equations import algebra
 from fastnn._kernels.numba.compiler import Piece
 from fastnn._kernels.numba.simd import host_features, simd_level
 
@@ -73,9 +74,10 @@ def cache_folder() -> Path:
 @lru_cache
 def _key() -> str:
     """Hash all that the machine code depends on."""
-    folder = Path(__file__).parent
+    folder, equations = Path(__file__).parent, Path(algebra.__file__).parent
+    sources = [folder.parent / "schema.py", *sorted(folder.glob("*.py"))]
     digest = hashlib.sha256()
-    for path in [folder.parent / "schema.py", *sorted(folder.glob("*.py"))]:
+    for path in [*sources, *sorted(equations.glob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
     cpu = (binding.get_host_cpu_name(), sorted(host_features()), simd_level().name)

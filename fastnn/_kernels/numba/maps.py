@@ -1,22 +1,22 @@
-"""Loops over arrays in vectors of full width, each from an equation on `Lanes`.
+"""Loops over arrays in vectors of full width, each from an equation.
 
 Numba's own loops take half of AVX-512's width, and go through what is left over number by number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastnn._equations.algebra import Equation
+from fastnn._kernels.numba.equations import emit
 from fastnn._kernels.numba.simd import (
     INT32,
     INT64,
     POINTER,
-    Lanes,
     broadcast,
     call,
     element_size,
@@ -26,8 +26,6 @@ from fastnn._kernels.numba.simd import (
     vector_type,
 )  # fmt: skip
 
-Equation = Callable[..., Lanes | tuple[Lanes, ...]]
-
 
 class _Map:
     """Emits the function (inputs..., outputs..., constants..., n): outputs[i] = equation(inputs[i]..., constants...).
@@ -36,10 +34,10 @@ class _Map:
     """
 
     def __init__(
-        self, module: ir.Module, name: str, equation: Equation, scalar: Any, inputs: int, outputs: int, constants: int
+        self, module: ir.Module, equation: Equation, scalar: Any, inputs: int, outputs: int, constants: int
     ) -> None:
         self.vector, self.scalar, self.equation = vector_type(scalar), scalar, equation
-        name = f"fastnn_map_{name}_{type_name(self.vector)}"
+        name = f"fastnn_map_{equation.__name__}_{type_name(self.vector)}"
         arguments = [*[POINTER] * (inputs + outputs), *[scalar] * constants, INT64]
         self.function, is_new = function(module, name, ir.VoidType(), arguments)
         *given, n = self.function.args
@@ -86,8 +84,7 @@ class _Map:
         builder.ret_void()
 
     def _apply(self, inputs: list[Any]) -> list[Any]:
-        results = self.equation(*(Lanes(self.builder, value) for value in [*inputs, *self.constants]))
-        return [result.value for result in (results if isinstance(results, tuple) else (results,))]
+        return emit(self.builder, self.equation, [*inputs, *self.constants])
 
     def _at(self, base: Any, i: Any) -> Any:
         return self.builder.gep(base, [i], source_etype=self.scalar)
@@ -109,7 +106,13 @@ class _Map:
         call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
 
 
-def map_intrinsic(name: str, equation: Equation) -> Any:
+def call_map(builder, equation, scalar, inputs, outputs, constants, n):
+    """Emit a call to the `_Map` of an equation, which the module gets once for each type."""
+    mapped = _Map(builder.module, equation, scalar, len(inputs), len(outputs), len(constants))
+    builder.call(mapped.function, [*inputs, *outputs, *constants, n])
+
+
+def map_of(equation: Equation) -> Any:
     """Make the intrinsic (inputs, outputs, constants, n) of a `_Map`: two tuples of pointers and one of numbers."""
 
     def typing(typingctx, inputs, outputs, constants, n):
@@ -120,9 +123,7 @@ def map_intrinsic(name: str, equation: Equation) -> Any:
             numbers = [
                 context.cast(builder, number, kind, real) for number, kind in zip(numbers, constants, strict=True)
             ]
-            counts = len(given), len(taken), len(numbers)
-            mapped = _Map(builder.module, name, equation, context.get_value_type(real), *counts)
-            builder.call(mapped.function, [*given, *taken, *numbers, args[3]])
+            call_map(builder, equation, context.get_value_type(real), given, taken, numbers, args[3])
             return context.get_dummy_value()
 
         return types.void(inputs, outputs, constants, types.int64), codegen

@@ -2,7 +2,6 @@
 
 Numba's own loops leave speed behind where it matters most: accumulators do not stay in registers, 512-bit vectors are
 avoided, ``math.exp`` is a call. The primitives therefore emit LLVM vectors themselves, through Numba's ``@intrinsic``.
-`Lanes` makes that readable: an LLVM value with Python's operators, be it one number or a whole vector.
 """
 
 from __future__ import annotations
@@ -83,118 +82,6 @@ def simd_level() -> Level:
 LEVEL = simd_level()
 # Without the instruction an fma would be a slow call into the C library: multiply, then add.
 HAS_FMA = "fma" in host_features()
-
-
-class Lanes:
-    """An LLVM vector, or a scalar, of floats or integers, with Python's operators; Python numbers are constants."""
-
-    def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
-        self.builder = builder
-        self.value = value
-        self.scalar = getattr(value.type, "element", value.type)
-        self.is_float = not isinstance(self.scalar, ir.IntType)
-        self.bits = self.scalar.width if not self.is_float else {"float": 32, "double": 64}[str(self.scalar)]
-
-    def constant(self, number: float, scalar: Any = None) -> Lanes:
-        """Return ``number`` in every lane."""
-        return Lanes(self.builder, _constant(self.shaped(scalar or self.scalar), number))
-
-    def shaped(self, scalar: Any) -> Any:
-        """Return the type with as many lanes as this one, of type ``scalar``."""
-        return ir.VectorType(scalar, self.value.type.count) if isinstance(self.value.type, ir.VectorType) else scalar
-
-    def _binary(self, name: str, other: Lanes | float) -> Lanes:
-        other = other if isinstance(other, Lanes) else self.constant(other)
-        operation = getattr(self.builder, "f" + name if self.is_float else name)
-        return Lanes(self.builder, operation(self.value, other.value))
-
-    def __add__(self, other: Lanes | float) -> Lanes:
-        return self._binary("add", other)
-
-    def __sub__(self, other: Lanes | float) -> Lanes:
-        return self._binary("sub", other)
-
-    def __mul__(self, other: Lanes | float) -> Lanes:
-        return self._binary("mul", other)
-
-    def __truediv__(self, other: Lanes | float) -> Lanes:
-        return self._binary("div", other)
-
-    def __and__(self, other: Lanes | float) -> Lanes:
-        return self._binary("and_", other)
-
-    def __or__(self, other: Lanes | float) -> Lanes:
-        return self._binary("or_", other)
-
-    def __lshift__(self, other: int) -> Lanes:
-        return self._binary("shl", other)
-
-    def __rshift__(self, other: int) -> Lanes:
-        return self._binary("ashr", other)
-
-    def compare(self, operator: str, other: Lanes | float) -> Lanes:
-        """Return where ``self operator other`` holds: never for a NaN."""
-        other = other if isinstance(other, Lanes) else self.constant(other)
-        compare = self.builder.fcmp_ordered if self.is_float else self.builder.icmp_signed
-        return Lanes(self.builder, compare(operator, self.value, other.value))
-
-    def where(self, condition: Lanes, other: Lanes | float) -> Lanes:
-        """Return this where ``condition`` holds, ``other`` elsewhere."""
-        other = other if isinstance(other, Lanes) else self.constant(other)
-        return Lanes(self.builder, self.builder.select(condition.value, self.value, other.value))
-
-    def clip(self, low: float, high: float) -> Lanes:
-        """Return this within [low, high]; a NaN stays a NaN."""
-        above = self.constant(low).where(self.compare("<", low), self)
-        return self.constant(high).where(above.compare(">", high), above)
-
-    def fma(self, factor: Lanes | float, addend: Lanes | float) -> Lanes:
-        """Return self * factor + addend, rounded once where the CPU can."""
-        factor = factor if isinstance(factor, Lanes) else self.constant(factor)
-        addend = addend if isinstance(addend, Lanes) else self.constant(addend)
-        return Lanes(self.builder, fma(self.builder, self.value, factor.value, addend.value))
-
-    def times_power_of_two(self, n: Lanes) -> Lanes | None:
-        """Return self * 2^n for whole n, rounded once, where one instruction does it."""
-        rounding = INT32(4)  # the one in use
-        return self._avx512("mask.scalef", n.value, self.value, self._every, rounding)
-
-    def approximate(self, name: str) -> Lanes | None:
-        """Return the first 14 bits of a function, ``rsqrt14`` or ``rcp14``, where one instruction does it."""
-        return self._avx512(name, self.value, self._every)
-
-    @property
-    def _every(self) -> ir.Constant:
-        return ir.Constant(ir.IntType(getattr(self.value.type, "count", 1)), -1)
-
-    def _avx512(self, name: str, *arguments: Any) -> Lanes | None:
-        if LEVEL.name != "avx512" or not isinstance(self.value.type, ir.VectorType):
-            return None
-        name = f"llvm.x86.avx512.{name}.{'ps' if self.bits == 32 else 'pd'}.512"
-        return Lanes(self.builder, call(self.builder, self.value.type, name, self.value, *arguments))
-
-    def sqrt(self) -> Lanes:
-        """Return the square root."""
-        shape = self.value.type
-        return Lanes(self.builder, call(self.builder, shape, f"llvm.sqrt.{type_name(shape)}", self.value))
-
-    def as_int(self) -> Lanes:
-        """Return the bits of the floats as integers."""
-        return Lanes(self.builder, self.builder.bitcast(self.value, self.shaped(ir.IntType(self.bits))))
-
-    def as_float(self) -> Lanes:
-        """Return the integers, taken as bits, as floats."""
-        scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
-        return Lanes(self.builder, self.builder.bitcast(self.value, self.shaped(scalar)))
-
-    def to_float(self) -> Lanes:
-        """Return the integers' values as floats."""
-        scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
-        return Lanes(self.builder, self.builder.sitofp(self.value, self.shaped(scalar)))
-
-
-def _constant(shape: Any, number: float) -> ir.Constant:
-    return ir.Constant(shape, [number] * shape.count if isinstance(shape, ir.VectorType) else number)
 
 
 def type_name(shape: Any) -> str:

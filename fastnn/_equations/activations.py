@@ -1,0 +1,93 @@
+"""The activations, their derivatives taken from the output, and the table that kernels choose from."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from .algebra import Equation, Number, Value, fma, select, signature
+from .functions import minus_abs, normal_tail, sigmoid, tanh
+
+
+def sigmoid_derivative(a: Value, delta: Value) -> Value:
+    """Return delta a (1 - a): from one rounding of a - a^2 where the CPU can."""
+    return delta * (fma(-a, a, a) if a.has("fma") else a * (1.0 - a))
+
+
+def tanh_derivative(a: Value, delta: Value) -> Value:
+    """Return delta (1 - a^2): from one rounding where the CPU can."""
+    return delta * (fma(-a, a, 1.0) if a.has("fma") else (1.0 - a) * (a + 1.0))
+
+
+def relu(z: Value) -> Value:
+    """Return 0 where z < 0, z elsewhere."""
+    return z.at_least(0.0)
+
+
+def relu_derivative(a: Value, delta: Value) -> Value:
+    """Return delta where a > 0, 0 elsewhere."""
+    return select(a > 0.0, delta, 0.0)
+
+
+def leaky_relu(z: Value, slope: Number) -> Value:
+    """Return z where z > 0, slope z elsewhere."""
+    return select(z > 0.0, z, z * slope)
+
+
+def leaky_relu_derivative(a: Value, delta: Value, slope: Number) -> Value:
+    """Return delta where a > 0, slope delta elsewhere."""
+    return select(a > 0.0, delta, delta * slope)
+
+
+def gelu(z: Value) -> tuple[Value, Value]:
+    """Return z P(N < z) of a normal number N, and its derivative P(N < z) + z p(z) with N's density p."""
+    bound = z.format.normal_range
+    bounded = z.at_least(-bound)
+    tail, density = normal_tail((-minus_abs(z)).at_most(bound))
+    below = select(z > 0.0, 1.0 - tail, tail)
+    return bounded * below, fma(bounded.at_most(bound), density, below)
+
+
+class Activation(IntEnum):
+    """The code by which kernels know an activation, with its equations; softmax is an output unit only.
+
+    Each row: the code, g(z), delta g'(z) of the output a = g(z) and delta, both as texts, and the initialiser that
+    keeps the variance of signals from layer to layer. Equations that take a slope name it as their last input.
+    """
+
+    equation: Equation | None
+    derivative: Equation | None
+    text: str
+    derivative_text: str
+    gain: str
+
+    def __new__(
+        cls,
+        code: int,
+        equation: Equation | None = None,
+        derivative: Equation | None = None,
+        text: str = "",
+        derivative_text: str = "",
+        gain: str = "",
+    ) -> Activation:
+        """Make a row of the table."""
+        row = int.__new__(cls, code)
+        row._value_ = code
+        row.equation, row.derivative = equation, derivative
+        row.text, row.derivative_text, row.gain = text, derivative_text, gain
+        return row
+
+    @property
+    def has_slope(self) -> bool:
+        """Whether it has a slope for z < 0."""
+        return self.equation is not None and "slope" in signature(self.equation).numbers
+
+    IDENTITY = 0, None, None, "z", "1", "glorot"
+    SIGMOID = 1, sigmoid, sigmoid_derivative, "1 / (1 + exp(-z))", "a - a^2", "glorot"
+    TANH = 2, tanh, tanh_derivative, "tanh(z)", "1 - a^2", "glorot"
+    RELU = 3, relu, relu_derivative, "max(z, 0)", "1 if a > 0 else 0", "he"
+    LEAKY_RELU = 4, leaky_relu, leaky_relu_derivative, "z if z > 0 else slope z", "1 if a > 0 else slope", "he"
+    SOFTMAX = 5
+
+
+EQUATIONS = {row: row.equation for row in Activation if row.equation}
+DERIVATIVES = {row: row.derivative for row in Activation if row.derivative}

@@ -1,0 +1,356 @@
+"""Every equation on each backend and SIMD level against a wider type: in units in the last place of each result.
+
+The C of every level is compiled here, with the flags that the level stands for. Numba compiles for the level in use;
+test_simd_levels.py has the others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from conftest import need
+
+from fastnn._equations import activations, c, functions, losses, updates
+from fastnn._equations.algebra import signature
+
+SOURCES = Path(__file__).resolve().parent.parent / "fastnn/_kernels/cython"
+FLAGS = {  # of each level: bytes of a vector, what the compiler may use
+    "plain": (0, ()),
+    "baseline": (16, ()),
+    "avx2": (32, ("-mavx2", "-mfma")),
+    "avx512": (64, ("-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl")),
+    "neon": (16, ("-DFASTNN_NEON",)),
+}
+PROGRAM = """
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__) && VECTOR_BYTES > 0
+#define FASTNN_X86
+#include <immintrin.h>
+#elif defined(FASTNN_NEON)
+#include <arm_neon.h>
+#endif
+#define NAME(name) name
+#include "primitives.h"
+#include "simd.h"
+#undef INLINE
+#define INLINE
+#include "equations.h"
+"""
+DTYPES = ("float32", "float64")
+wide = np.longdouble
+
+
+# ---- what is right
+
+
+def sigmoid(x):
+    t = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + t), t / (1 + t))
+
+
+def normal_tail(x):
+    """P(N > x), x >= 0: its continued fraction, and near 0 a series."""
+    fraction = x
+    for k in range(600, 0, -1):
+        fraction = x + k / np.maximum(fraction, 0.5)
+    term = total = x
+    for k in range(1, 60):
+        term = term * x * x / (2 * k + 1)
+        total = total + term
+    density = np.exp(-x * x / 2) / np.sqrt(2 * PI)
+    return np.where(x < 1.5, wide(0.5) - density * total, np.where(x < 1e3, density / fraction, 0 * x))
+
+
+PI = 4 * np.arctan(wide(1))
+
+
+def gelu(z):
+    size = np.minimum(np.abs(z), 1e3)
+    tail = normal_tail(size)
+    density = np.exp(-size * size / 2) / np.sqrt(2 * PI)
+    below = np.where(z > 0, 1 - tail, tail)
+    z_density = np.clip(z, -1e3, 1e3) * density
+    return np.maximum(z, -1e3) * below, below + z_density, below + np.abs(z_density)
+
+
+def log_of_1_plus(t):
+    return np.log1p(t)
+
+
+def softplus(z):
+    return np.logaddexp(wide(0), z)
+
+
+# ---- where it is asked for
+
+
+def whole_range(dtype):
+    """Numbers of every size and both signs, dense where functions bend, denormals, zeros, infinities and a NaN."""
+    rng, real = np.random.default_rng(0), np.finfo(dtype)
+    limit = {"float32": 110.0, "float64": 760.0}[dtype]
+    sizes = 10.0 ** rng.uniform(np.log10(real.smallest_subnormal), np.log10(real.max), 20_000)
+    special = [0.0, real.smallest_subnormal, real.tiny, real.max, np.inf, np.nan]
+    x = np.concatenate([np.linspace(-limit, limit, 20_001), np.linspace(-2, 2, 20_001), sizes, special]).astype(dtype)
+    return np.concatenate([x, -x])
+
+
+def not_negative(dtype):
+    return np.abs(whole_range(dtype))
+
+
+def outputs(dtype):
+    """What sigmoid and tanh give: dense near 0 and 1."""
+    near = 10.0 ** np.linspace(-30, -0.1, 10_001)
+    return np.concatenate([near, 1 - near, np.linspace(0, 1, 10_001)]).astype(dtype)
+
+
+def logits(dtype):
+    x = whole_range(dtype)
+    return x[np.abs(x) < 1e15]
+
+
+def moments(dtype):
+    """Second moments: AVX-512's root takes the smallest normal number for all below."""
+    x = not_negative(dtype)
+    return np.maximum(x[np.isfinite(x)], np.finfo(dtype).tiny)
+
+
+class Case(NamedTuple):
+    """An equation, what it should give, its inputs, its constants, and how many units in the last place it may miss."""
+
+    equation: Callable
+    exact: Callable
+    inputs: Callable
+    numbers: tuple[float, ...] = ()
+    bound: float = 1.0
+
+
+def of_one(domain):
+    return lambda dtype: (domain(dtype),)
+
+
+def with_delta(domain):
+    """The derivative times a delta of 1 is the derivative."""
+    return lambda dtype: (domain(dtype), np.ones_like(domain(dtype)))
+
+
+def with_target(y):
+    return lambda dtype: (logits(dtype), np.full_like(logits(dtype), y))
+
+
+CASES = (
+    Case(functions.exp, np.exp, of_one(whole_range), bound=1.5),
+    Case(functions.log, np.log, of_one(whole_range)),
+    Case(functions.log_of_1_plus, log_of_1_plus, of_one(not_negative), bound=2),
+    Case(functions.sigmoid, sigmoid, of_one(whole_range), bound=2.5),
+    Case(functions.tanh, np.tanh, of_one(whole_range), bound=2.6),
+    Case(functions.softplus, softplus, of_one(whole_range), bound=2),
+    Case(functions.exp_of_difference, lambda x, y: np.exp(x - y), lambda t: (logits(t), 0 * logits(t)), bound=1.5),
+    Case(functions.inverse_of_1_plus, lambda x: 1 / (1 + x), of_one(not_negative), bound=1.5),
+    Case(activations.sigmoid_derivative, lambda a, d: d * a * (1 - a), with_delta(outputs), bound=1.5),
+    Case(activations.tanh_derivative, lambda a, d: d * (1 - a) * (1 + a), with_delta(outputs), bound=1.5),
+    Case(activations.relu, lambda z: np.where(z < 0, 0, z), of_one(whole_range), bound=0),
+    Case(activations.relu_derivative, lambda a, d: np.where(a > 0, d, 0), with_delta(whole_range), bound=0),
+    Case(activations.leaky_relu, lambda z, s: np.where(z > 0, z, s * z), of_one(whole_range), (0.25,), bound=0.5),
+    Case(
+        activations.leaky_relu_derivative, lambda a, d, s: np.where(a > 0, d, s * d), with_delta(whole_range), (0.25,),
+        bound=0,
+    ),
+    Case(losses.sigmoid_cross_entropy, lambda z, y: softplus(z), with_target(0.0), bound=2),
+    Case(losses.sigmoid_cross_entropy, lambda z, y: softplus(-z), with_target(1.0), bound=2),
+    Case(losses.sigmoid_cross_entropy_delta, lambda z, y: sigmoid(z), with_target(0.0), bound=2.5),
+    Case(losses.squared_error, lambda z, y: (z - y) ** 2 / 2, with_target(0.0)),
+    Case(losses.squared_error_delta, lambda z, y: z - y, with_target(2.0), bound=0.5),
+    Case(losses.poisson, lambda z, y: np.exp(z), with_target(0.0), bound=1.5),
+    Case(losses.poisson_delta, lambda z, y: np.exp(z), with_target(0.0), bound=1.5),
+    Case(updates.quotient, lambda x, y: x / y, lambda t: (np.ones_like(moments(t)), np.sqrt(moments(t))), bound=2),
+    Case(updates.root, np.sqrt, of_one(moments)),
+)  # fmt: skip
+
+
+NAMES = [f"{case.equation.__name__}-{i}" for i, case in enumerate(CASES)]
+
+
+def errors(actual, expected):
+    """Return the largest error in units in the last place of the right results."""
+    with np.errstate(all="ignore"):
+        rounded = expected.astype(actual.dtype)
+        found = np.abs(actual - expected) / np.spacing(np.abs(rounded))
+    found[(actual == rounded) | (np.isnan(actual) & np.isnan(rounded))] = 0
+    return float(np.where(np.isnan(found), np.inf, found).max())
+
+
+def check(case, dtype, loop):
+    """Hold a loop, a function of arrays, numbers and the count of results, to the case's bound."""
+    inputs = case.inputs(dtype)
+    (found,) = loop(inputs, case.numbers, 1)
+    with np.errstate(all="ignore"):
+        expected = case.exact(*(x.astype(wide) for x in inputs), *(wide(np.dtype(dtype).type(s)) for s in case.numbers))
+    assert errors(found, expected) <= case.bound
+
+
+def check_gelu(dtype, loop):
+    """Its output has all digits, its derivative those that a sum of both signs can have."""
+    z = whole_range(dtype)
+    found, slopes = loop((z,), (), 2)
+    with np.errstate(all="ignore"):
+        expected, slope, size = gelu(z.astype(wide))
+    real, defined = np.finfo(dtype), ~np.isnan(z)
+    least = 40 * real.smallest_subnormal  # z times a denormal's rounding
+    assert np.isnan(found[~defined]).all()
+    assert np.isnan(slopes[~defined]).all()
+    z, found, slopes, expected, slope, size = (x[defined] for x in (z, found, slopes, expected, slope, size))
+    assert (found[z == np.inf], slopes[z == np.inf]) == (np.inf, 1)
+    z, found, slopes, expected, slope, size = (x[z < np.inf] for x in (z, found, slopes, expected, slope, size))
+    assert (np.abs(found - expected) <= 4.5 * real.eps * np.abs(expected) + least).all()
+    assert (np.abs(slopes - slope) <= 3 * real.eps * size + least).all()
+
+
+def check_adam(dtype, loop):
+    """Adam's step where its second moment is nothing, a denormal, small, large or infinite: finite and right."""
+    real = np.finfo(dtype)
+    s = np.array([0, real.smallest_subnormal, 0.3 * real.tiny, real.tiny, 2 * real.tiny, 1e-30, 1e-16, 1, real.max / 2])
+    s, v, g = (x.ravel().astype(dtype) for x in np.meshgrid(s, [0.0, 1e-30, -1e-8, 1.0], [0.0, 1e-20, 1e-4, -2.0]))
+    rate, first, second, epsilon, correction = (np.dtype(dtype).type(x) for x in (1e-3, 0.9, 0.999, 1e-8, 1.5))
+    numbers = (rate, first, 1 - first, second, 1 - second, epsilon, correction, 1.0, 1.0, 0.0)
+    theta, new_v, new_s = loop((g, np.zeros_like(g), v, s), numbers, 3)
+    w = [wide(x) for x in numbers]
+    exact_v = w[1] * v.astype(wide) + w[2] * g.astype(wide)
+    exact_s = w[3] * s.astype(wide) + w[4] * g.astype(wide) ** 2
+    step = -w[0] * exact_v / (np.sqrt(exact_s) * w[6] + w[5])
+    assert (np.abs(new_v - exact_v) <= real.eps * (np.abs(exact_v) + np.abs(v)) + real.tiny).all()
+    assert (np.abs(new_s - exact_s) <= 2 * real.eps * exact_s + real.tiny).all()
+    assert np.isfinite(theta).all()
+    assert (np.abs(theta - step) <= 8 * real.eps * np.abs(step) + real.tiny).all()
+    one, odd = np.ones(3, dtype), np.array([np.inf, np.nan, np.inf], dtype)
+    theta, *_ = loop((np.array([1, 1, np.inf], dtype), one, one, odd), numbers, 3)
+    assert theta[0] == 1  # a square of the gradient that overflows stops a parameter,
+    assert np.isnan(theta[1])  # what is none remains none,
+    assert not np.isfinite(theta[2])  # and a gradient that is infinite shows
+
+
+# ---- the backends
+
+
+@pytest.fixture(scope="session")
+def libraries(tmp_path_factory):
+    """Return the function that gives the loops of a level and a type, compiled from C."""
+    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
+    if compiler is None or not SOURCES.exists():
+        pytest.skip("no C compiler, or no sources")
+
+    @functools.cache
+    def library(level, dtype):
+        folder = tmp_path_factory.mktemp("equations")
+        (folder / "equations.h").write_text(c.header([*(case.equation for case in CASES), activations.gelu]))
+        (folder / "equations.c").write_text(PROGRAM)
+        (folder / "codes.h").write_text(c.codes())
+        vector, flags = FLAGS[level]
+        real, bits = {"float32": ("float", 32), "float64": ("double", 64)}[dtype]
+        macros = f"-DREAL={real}", f"-DBITS={bits}", f"-DVECTOR_BYTES={vector}"
+        files = f"-I{SOURCES}", f"-I{folder}", "-o", folder / "equations.so", folder / "equations.c", "-lm"
+        subprocess.run([compiler, "-O2", "-fPIC", "-shared", "-fno-math-errno", *flags, *macros, *files], check=True)
+        return ctypes.CDLL(str(folder / "equations.so"))
+
+    return library
+
+
+@pytest.fixture(params=FLAGS)
+def c_level(request):
+    """Each level that the CPU has, and plain loops."""
+    need("cython")
+    from fastnn._kernels.cython import kernels
+
+    if request.param != "plain" and request.param not in kernels.available_levels():
+        pytest.skip(f"this CPU has no {request.param}")
+    return request.param
+
+
+@pytest.fixture
+def c_loop(libraries, c_level):
+    """Return what runs an equation's loop in C."""
+
+    def run_of(equation, dtype):
+        function = getattr(libraries(c_level, dtype), f"{equation.__name__}_map")
+        real = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
+
+        def run(inputs, numbers, results):
+            arrays = [*inputs, *(np.empty_like(inputs[0]) for _ in range(results))]
+            pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+            function(*pointers, *map(real, numbers), ctypes.c_ssize_t(inputs[0].size))
+            return arrays[len(inputs) :]
+
+        return run
+
+    return run_of
+
+
+def numba_loop(equation, dtype):
+    """Return what runs an equation's loop in Numba."""
+    need("numba")
+    import numba
+
+    from fastnn._kernels.numba.cache import OPTIONS
+    from fastnn._kernels.numba.maps import map_of
+    from fastnn._kernels.numba.simd import pointer
+
+    loop = map_of(equation)
+    inputs, outputs = len(signature(equation).elements), signature(equation).results
+    pointers = [[f"pointer({name}[{i}], 0)" for i in range(n)] for name, n in (("x", inputs), ("to", outputs))]
+    arrays = ["(" + ", ".join([*names, ""]) + ")" for names in pointers]
+    text = f"def run(x, to, numbers):\n    loop({', '.join(arrays)}, numbers, x[0].size)"
+    scope = {"loop": loop, "pointer": pointer}
+    exec(text, scope)
+    run_compiled = numba.njit(**OPTIONS)(scope["run"])
+
+    def run(inputs, numbers, results):
+        to = tuple(np.empty_like(inputs[0]) for _ in range(results))
+        run_compiled(tuple(inputs), to, tuple(map(float, numbers)))
+        return to
+
+    return run
+
+
+def skip_without_a_wider_type(dtype):
+    if np.finfo(wide).eps >= np.finfo(dtype).eps:
+        pytest.skip("no type is wider here")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_c(case, dtype, c_loop):
+    skip_without_a_wider_type(dtype)
+    check(case, dtype, c_loop(case.equation, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_numba(case, dtype):
+    skip_without_a_wider_type(dtype)
+    check(case, dtype, numba_loop(case.equation, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_and_adam_in_c(dtype, c_loop):
+    skip_without_a_wider_type(dtype)
+    check_gelu(dtype, c_loop(activations.gelu, dtype))
+    check_adam(dtype, c_loop(updates.adam, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_and_adam_in_numba(dtype):
+    skip_without_a_wider_type(dtype)
+    check_gelu(dtype, numba_loop(activations.gelu, dtype))
+    check_adam(dtype, numba_loop(updates.adam, dtype))
