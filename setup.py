@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import sys
 import sysconfig
 from pathlib import Path
@@ -17,7 +18,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
 REPOSITORY = "https://github.com/fastnn-cpu/fastnn"
-SOURCES = Path("fastnn/_kernels/cython")
+SOURCES, DRIVERS = Path("fastnn/_kernels/cython"), Path("fastnn/_kernels/drivers")
+GENERATED = Path("build/generated")  # what the drivers become, in the build folder alone
 REQUIRED = "CIBUILDWHEEL" in os.environ or os.environ.get("FASTNN_REQUIRE_EXTENSION", "0") not in {"", "0"}
 
 # One wheel a platform serves every Python from 3.11 on: the kernels take addresses and are called once an epoch, so the
@@ -71,19 +73,25 @@ def description() -> str:
     return re.sub(r"(\]\()(?!https?:|#)", rf"\g<1>{REPOSITORY}/blob/main/", text)
 
 
+def files(pattern: str) -> list[Path]:
+    """Return what the compiled module is made of, as it lies in the tree and as it was generated."""
+    return sorted([*SOURCES.glob(pattern), *GENERATED.glob(pattern)])
+
+
 def extensions() -> list[Extension]:
     """The compiled module, translated from Cython to C in the build folder."""
     if not (SOURCES / "kernels.pyx").exists():
         return []
     from Cython.Build import cythonize
 
+    runpy.run_path(str(DRIVERS / "generate.py"))["generate"](GENERATED)
     kernels = Extension(
         "fastnn._kernels.cython.kernels",
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
-        include_dirs=[str(SOURCES)],
+        include_dirs=[str(SOURCES), str(GENERATED)],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         py_limited_api=LIMITED_API,
-        depends=sorted(str(path) for path in SOURCES.iterdir() if path.suffix in {".h", ".c", ".pxi", ".pxd"}),
+        depends=[str(path) for pattern in ("*.h", "*.c", "*.pxi") for path in files(pattern)],
     )
     directives = {
         "language_level": 3,
@@ -93,7 +101,9 @@ def extensions() -> list[Extension]:
         "initializedcheck": False,
         "freethreading_compatible": True,
     }
-    modules: list[Extension] = cythonize([kernels], compiler_directives=directives, build_dir="build/cython")
+    modules: list[Extension] = cythonize(
+        [kernels], compiler_directives=directives, build_dir="build/cython", include_path=[str(GENERATED)]
+    )
     for module in modules:
         module.optional = not REQUIRED  # an editable install asks this before it copies what was built
     return modules

@@ -20,6 +20,7 @@ from conftest import check_softmax_columns
 pytest.importorskip("numba")
 
 from fastnn._kernels.contract import Activation
+from fastnn._kernels.drivers.primitives import ADD, ASSIGN, BIAS_FROM_MEMORY, FROM_BIAS
 from fastnn._kernels.numba import cache, simd
 from fastnn._kernels.numba.atomics import (
     atomic_add,
@@ -42,7 +43,7 @@ from fastnn._kernels.numba.elementwise import (
     tanh_,
     times_derivative,
 )
-from fastnn._kernels.numba.multiply import BIAS, BIAS_FROM_MEMORY, BLOCK_ROWS, MAX_DEPTH, multiply
+from fastnn._kernels.numba.multiply import BLOCK_ROWS, MAX_DEPTH, multiply
 from fastnn._kernels.numba.simd import (
     add,
     advance,
@@ -55,8 +56,8 @@ from fastnn._kernels.numba.simd import (
     store,
     total,
 )
-from fastnn._kernels.numba.softmax import delta_columns, softmax
-from fastnn._kernels.numba.tile import ADD, ASSIGN, MAX_VECTORS
+from fastnn._kernels.numba.softmax import delta_columns, softmax_columns
+from fastnn._kernels.numba.tile import MAX_VECTORS
 from fastnn._kernels.numba.transpose import transpose
 
 DTYPES = ("float32", "float64")
@@ -95,7 +96,7 @@ def run_cross_entropy(z, y, out, n):
 
 @entry_point
 def run_softmax(K, T):
-    softmax(K, pointer(T, 0))
+    softmax_columns(K, pointer(T, 0))
 
 
 @entry_point
@@ -298,7 +299,7 @@ def operands(rows, cols, depth, dtype, by_columns, seed=0):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply(mode, by_columns, dtype):
     for rows, cols, depth in SHAPES:
         (a, A, (a_row, a_depth)), (b, B, b_depth), (c, C, c_row), (bias, bias_row, _), margin = operands(
@@ -316,7 +317,7 @@ def test_multiply(mode, by_columns, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS])
 def test_an_element_does_not_depend_on_its_tile(mode, dtype):
     rows, cols, depth = 29, 7 * simd.LEVEL.lanes(32), 150
     (a, _, strides), (b, _, b_depth), (c, C, c_row), (bias, *_), margin = operands(rows, cols, depth, dtype, False)
@@ -344,7 +345,7 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply_of_a_sum_over_samples(mode, dtype):
     """A's row stride is 0: the numbers are one after the other, or one again and again."""
     rng = np.random.default_rng(0)

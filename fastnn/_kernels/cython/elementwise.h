@@ -42,7 +42,7 @@ INLINE void activate_all(const int activation, REAL slope, REAL *z, ptrdiff_t n)
     if (i < n) store_part(z + i, activation_vec(activation, slopes, load_part(z + i, n - i)), n - i);
 }
 
-static void activate(int activation, REAL slope, REAL *z, ptrdiff_t n)
+static void activate(ptrdiff_t activation, double slope, REAL *z, ptrdiff_t n)
 {
     switch (activation) {
     case FASTNN_SIGMOID: activate_all(FASTNN_SIGMOID, slope, z, n); break;
@@ -65,7 +65,7 @@ INLINE void multiply_all(const int activation, REAL slope, const REAL *a, REAL *
     }
 }
 
-static void multiply_by_derivative(int activation, REAL slope, const REAL *a, REAL *delta, ptrdiff_t n)
+static void multiply_by_derivative(ptrdiff_t activation, double slope, const REAL *a, REAL *delta, ptrdiff_t n)
 {
     switch (activation) {
     case FASTNN_SIGMOID: multiply_all(FASTNN_SIGMOID, slope, a, delta, n); break;

@@ -37,6 +37,7 @@ from fastnn._kernels.numba.simd import host_features, simd_level
 # error_model: a division by zero gives inf or nan, without a test. contract, nsz: no flag that assumes finite numbers
 # or reorders sums. no_rewrites: kernels have no array expressions to fuse, and looking for them takes time.
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "no_rewrites": True}
+_SOURCES = ("contract.py", "job.py", "drivers/*.py", "numba/*.py")
 _UNUSED_SECONDS = 30 * 24 * 3600
 _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 
@@ -73,10 +74,10 @@ def cache_folder() -> Path:
 @lru_cache
 def _key() -> str:
     """Hash all that the machine code depends on."""
-    folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in [folder.parent / "contract.py", folder.parent / "job.py", *sorted(folder.glob("*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    kernels = Path(__file__).parent.parent
+    for path in sorted(path for pattern in _SOURCES for path in kernels.glob(pattern)):
+        digest.update(path.relative_to(kernels).as_posix().encode() + b"\0" + path.read_bytes())
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
     cpu = (binding.get_host_cpu_name(), sorted(host_features()), simd_level().name)
     digest.update(repr((versions, cpu)).encode())
