@@ -202,7 +202,12 @@ class Translator:
     def text(self) -> str:
         """Return the function in Cython."""
         _, node, arguments, result = self.function
-        body = self.block(node.body[1:] if ast.get_docstring(node) else node.body)
+        statements = node.body[1:] if ast.get_docstring(node) else node.body
+        if not statements:
+            raise self.refusal(node, f"{node.name} does nothing")
+        if result != "None" and not isinstance(statements[-1], ast.Return):
+            raise self.refusal(node, f"{node.name} may end without a result")
+        body = self.block(statements)
         given = ", ".join(f"{self.type_of(kind)} {name}" for name, kind in arguments.items())
         head = f"cdef inline {self.type_of(result)} {node.name}_{self.suffix}({given}) noexcept nogil:"
         own = {name: kind for name, kind in self.kinds.items() if name not in arguments}
@@ -238,9 +243,9 @@ class Translator:
                 return f"for {name} from {begin} <= {name} < {end}:"
             case [begin, end, "(-1)"]:
                 return f"for {name} from {begin} >= {name} > {end}:"
-            case [begin, end, step]:
+            case [begin, end, step] if not step.startswith("(-"):
                 return f"for {name} from {begin} <= {name} < {end} by {step}:"
-        raise self.refusal(node, "a range has one to three bounds")
+        raise self.refusal(node, "a range goes up, or down by one")
 
     def statement(self, node: ast.stmt) -> str:
         """Return the line of a simple statement."""
@@ -295,7 +300,9 @@ class Translator:
             raise self.refusal(node, f"{name} is what a loop counts")
         if self.program.is_taken(name):
             raise self.refusal(node, f"{name} is the name of something else")
-        if kind == "None" or self.kinds.setdefault(name, kind) != kind:
+        if kind == "None":
+            raise self.refusal(node, f"{name} gets no value")
+        if self.kinds.setdefault(name, kind) != kind:
             raise self.refusal(node, f"{name} is {self.kinds.get(name)}, not {kind}")
 
     def whole(self, node: ast.expr) -> str:

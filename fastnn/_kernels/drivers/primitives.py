@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from fastnn._kernels.drivers.language import Given, Numbers, Real, Reals
 
-# The modes of `multiply`: C = A B, C += A B, C = bias + A B; and the same for an A whose rows lie together and come from
-# memory, not a cache: while a tile computes with some rows it asks for the next ones (784-128-10, full batch: 4 %).
+# The modes of `multiply`: C = A B, C += A B, C = bias + A B; and the last for an A whose rows lie together and come
+# from memory, not a cache: while a tile computes with some rows it asks for the next (784-128-10, full batch: 4 %).
 ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY = range(4)
 GRAM_ROWS = 4  # of a call of `gram_rows`
 
@@ -33,9 +33,9 @@ def dots(rows: int, n: int, M: Given, m_row: int, v: Given, out: Reals) -> None:
 
 
 def gram_rows(first: int, n: int, X: Given, x_row: int, G: Reals, g_row: int) -> None:
-    """Compute G[t, u] = sum_j X[t x_row + j] X[u x_row + j], j < n, whole vectors, for the `GRAM_ROWS` rows t from first on.
+    """Compute G[t, u] = sum_j X[t x_row + j] X[u x_row + j], j < n, whole vectors, for `GRAM_ROWS` rows t.
 
-    u goes up to the last of them; first is a multiple of `GRAM_ROWS`.
+    They begin with the first, a multiple of `GRAM_ROWS`, and u goes up to the last of them.
     """
 
 
@@ -72,11 +72,11 @@ def log_array(z: Reals, n: int) -> None:
 
 
 def sigmoid_cross_entropy_array(z: Given, y: Given, loss: Reals, n: int) -> None:
-    """Compute loss = max(z, 0) - z y + log(1 + e^-|z|), of logits z and targets y, for any n; loss may be one of them."""
+    """Compute loss = max(z, 0) - z y + log(1 + e^-|z|) of logits z and targets y, for any n; in place, if it is one."""
 
 
 def softmax_columns(K: int, T: Reals) -> None:
-    """Compute z = e^z / sum_j e^z_j of as many rows as there are lanes: T holds the k-th z of all of them as k-th vector."""
+    """Compute z = e^z / sum_j e^z_j of as many rows as there are lanes: the k-th vector at T is the k-th z of all."""
 
 
 def delta_columns(K: int, T: Reals, labels: Reals) -> None:

@@ -66,7 +66,7 @@ def _primitives(real):
 
 
 def _drivers(real, per_sample):
-    """Return `work_at` and the mode's functions; the last takes as long to compile as all that the mode needs besides."""
+    """Return `work_at` and the mode's functions; the last takes as long to compile as all that it needs besides."""
     from fastnn._kernels.drivers import training  # not before this package is there: drivers import its primitives
 
     p = types.CPointer(real)
@@ -111,6 +111,11 @@ def _announce(real):
     if not os.environ.get("FASTNN_QUIET"):
         what = f"fastnn: compiling kernels for this CPU ({real}), once: some 10 s for batches or for single samples"
         print(f"{what}, again for the others; kept in {cache_folder().parent}", file=sys.stderr, flush=True)
+
+
+def address_of(function, signature):
+    """Return where a function lies, compiled for callers by address."""
+    return _compiled(function, signature).address
 
 
 @lru_cache
