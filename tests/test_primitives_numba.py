@@ -635,7 +635,7 @@ def test_the_folder_depends_on_every_source(folder, tmp_path, monkeypatch):
     shutil.copytree(Path(cache.__file__).parent.parent, package)
     monkeypatch.setattr(cache, "__file__", str(package / "numba" / "cache.py"))
     names = set()
-    for path in (None, "contract.py", "job.py", "numba/sgd.py", "numba/compiler.py"):
+    for path in (None, "contract.py", "job.py", "drivers/sgd.py", "numba/compiler.py"):
         if path:
             (package / path).write_text((package / path).read_text() + "\n")
         names.add(cache._key.__wrapped__())
