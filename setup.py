@@ -76,7 +76,7 @@ def description() -> str:
 
 def import_bare(name: str) -> ModuleType:
     """Import a module of fastnn that needs the standard library alone, without the package: that needs NumPy."""
-    for package in ("fastnn", "fastnn._kernels"):
+    for package in ("fastnn", "fastnn._kernels", "fastnn._kernels.drivers"):
         if package not in sys.modules:
             sys.modules[package] = ModuleType(package)
             sys.modules[package].__path__ = [package.replace(".", "/")]
@@ -84,10 +84,16 @@ def import_bare(name: str) -> ModuleType:
 
 
 def generate() -> None:
-    """Write what the compiled module is made of besides its sources: C equations, and the struct's declarations."""
+    """Write what the compiled module is made of besides its sources: the struct, the drivers and the equations."""
     GENERATED.mkdir(parents=True, exist_ok=True)
     (GENERATED / "job.pxi").write_text(import_bare("fastnn._kernels.schema").as_cython())
+    import_bare("fastnn._kernels.drivers.generate").generate(GENERATED)
     import_bare("fastnn._equations.c").write(GENERATED)
+
+
+def files(pattern: str) -> list[Path]:
+    """Return what the compiled module is made of, as it lies in the tree and as it was generated."""
+    return sorted([*SOURCES.glob(pattern), *GENERATED.glob(pattern)])
 
 
 def extensions() -> list[Extension]:
@@ -97,18 +103,13 @@ def extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
     generate()
-
     kernels = Extension(
         "fastnn._kernels.cython.kernels",
         sources=[f"{SOURCES}/kernels.pyx", f"{SOURCES}/primitives.c"],
         include_dirs=[str(SOURCES), str(GENERATED)],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         py_limited_api=LIMITED_API,
-        depends=sorted(
-            str(path)
-            for path in (*SOURCES.iterdir(), *GENERATED.iterdir())
-            if path.suffix in {".h", ".c", ".pxi", ".pxd"}
-        ),
+        depends=[str(path) for pattern in ("*.h", "*.c", "*.pxi") for path in files(pattern)],
     )
     directives = {
         "language_level": 3,

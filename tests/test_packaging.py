@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_one_version_everywhere():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy what a build needs, without anything built before."""
+    """Unpack an sdist of what a build needs, made without anything built before."""
     pytest.importorskip("setuptools", minversion="77")
     pytest.importorskip("Cython")
     folder = tmp_path_factory.mktemp("source")
@@ -123,7 +124,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "fastnn", folder / "fastnn", ignore=unwanted)
     for name in ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, folder)
-    return folder
+    result = run("setup.py", "--quiet", "sdist", folder=folder)
+    assert result.returncode == 0, result.stderr
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    return folder / "unpacked" / sdist.name.removesuffix(".tar.gz")
+
+
+@in_source_tree
+def test_the_sdist_holds_the_drivers_and_nothing_that_is_made_of_them(source: Path):
+    names = {path.name for path in source.rglob("*.*")}
+    assert {"kernels.pyx", "job.pxi", "primitives.c", "generate.py", "training.py", "primitives.py"} <= names
+    assert names & {"drivers.pxi", "table.pxi", "table.h", "kernels.c"} == set()
 
 
 no_compiler = pytest.mark.skipif(sys.platform == "win32", reason="the variable CC does not choose MSVC")
@@ -140,7 +153,7 @@ def test_without_a_compiler_the_build_warns_once_and_succeeds(source: Path):
     (wheel,) = (source / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/_kernels/reference.py"} <= set(names)
+    assert {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/_kernels/drivers/training.py"} <= set(names)
     assert [name for name in names if Path(name).suffix in {".c", ".h", ".pyx", ".pxi", ".pxd", ".so"}] == []
 
 

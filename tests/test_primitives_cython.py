@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ import fastnn._kernels.cython as backend
 from fastnn._kernels import contract, reference, schema
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.cython import kernels
+from fastnn._kernels.drivers import primitives
+from fastnn._kernels.drivers.primitives import ADD, ASSIGN, BIAS_FROM_MEMORY, FROM_BIAS
 
 DTYPES = ("float32", "float64")
-STORE, ADD, BIAS, BIAS_FROM_MEMORY = range(4)
-SIZE, INT, DOUBLE, POINTER = ctypes.c_ssize_t, ctypes.c_int, ctypes.c_double, ctypes.c_void_p
 
 
 @pytest.fixture(params=kernels.available_levels())
@@ -35,12 +36,13 @@ def level(request):
     kernels.use_level(before)
 
 
-def primitive(name, dtype, *types):
-    return ctypes.CFUNCTYPE(None, *types)(kernels.addresses(np.dtype(dtype).itemsize)[name])
-
-
-def scalar(dtype):
-    return ctypes.c_float if dtype == "float32" else ctypes.c_double
+def primitive(name, dtype):
+    """Return a primitive of the level in use, with the types that the table gives it."""
+    scalar = ctypes.c_float if dtype == "float32" else ctypes.c_double
+    types = {"int": ctypes.c_ssize_t, "float": ctypes.c_double, "Real": scalar, "None": None}
+    kinds = getattr(primitives, name).__annotations__
+    result, *arguments = (types.get(kinds[key], ctypes.c_void_p) for key in ("return", *list(kinds)[:-1]))
+    return ctypes.CFUNCTYPE(result, *arguments)(kernels.addresses(np.dtype(dtype).itemsize)[name])
 
 
 def at(array, offset=0):
@@ -50,9 +52,9 @@ def at(array, offset=0):
 def computed(name, x):
     z, dtype = x.copy(), x.dtype.name
     if name in ("exp", "log"):
-        primitive(f"{name}_array", dtype, POINTER, SIZE)(at(z), z.size)
+        primitive(f"{name}_array", dtype)(at(z), z.size)
     else:
-        primitive("activate", dtype, INT, scalar(dtype), POINTER, SIZE)(Activation[name.upper()], 0, at(z), z.size)
+        primitive("activate", dtype)(Activation[name.upper()], 0, at(z), z.size)
     return z
 
 
@@ -105,7 +107,7 @@ def test_functions_at_their_limits(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_array_forms_stay_within_n(level, dtype):
     rng = np.random.default_rng(0)
-    run = primitive("activate", dtype, INT, scalar(dtype), POINTER, SIZE)
+    run = primitive("activate", dtype)
     for n in range(2 * kernels.lanes(4) + 2):
         z = rng.normal(size=n + 20).astype(dtype)
         before = z.copy()
@@ -117,7 +119,7 @@ def test_array_forms_stay_within_n(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cross_entropy_from_logits(level, dtype):
     z = np.linspace(-90, 90, 10_001).astype(dtype)
-    run = primitive("sigmoid_cross_entropy_array", dtype, POINTER, POINTER, POINTER, SIZE)
+    run = primitive("sigmoid_cross_entropy_array", dtype)
     for y in (np.zeros_like(z), np.ones_like(z)):
         out = np.empty_like(z)
         run(at(z), at(y), at(out), z.size)
@@ -130,8 +132,8 @@ def test_cross_entropy_from_logits(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_of_columns(level, dtype):
     run, run_deltas = (
-        primitive("softmax", dtype, SIZE, POINTER),
-        primitive("softmax_deltas", dtype, SIZE, POINTER, POINTER),
+        primitive("softmax_columns", dtype),
+        primitive("delta_columns", dtype),
     )
     check_softmax_columns(
         kernels.lanes(np.dtype(dtype).itemsize),
@@ -144,7 +146,7 @@ def test_softmax_of_columns(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dots(level, dtype):
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive("dots", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
+    run = primitive("dots", dtype)
     for rows, vectors in itertools.product((0, 1, 2, 3, 7, 8, 15, 21), (0, 1, 5)):
         n = vectors * lanes
         M, v, out = rng.normal(size=(rows, n + 3)), rng.normal(size=n), np.full(rows + 1, np.nan, dtype)
@@ -163,7 +165,7 @@ def test_dots(level, dtype):
 def test_gram_rows(level, dtype):
     """Against float64, four rows at a time, with NaN after the columns and where nothing is to be written."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive("gram_rows", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE)
+    run = primitive("gram_rows", dtype)
     for n in (lanes, 5 * lanes):
         X, G = np.full((12, n + 3), np.nan, dtype), np.full((12, 14), np.nan, dtype)
         X[:, :n] = rng.normal(size=(12, n))
@@ -184,7 +186,7 @@ def test_gram_rows(level, dtype):
 def test_add_rows(level, dtype, name, numbers):
     """Against float64, with NaN after the rows and the result; the same bits for each part of the columns."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive(name, dtype, SIZE, SIZE, POINTER, SIZE, POINTER, POINTER)
+    run = primitive(name, dtype)
     for rows, vectors in itertools.product(numbers, (0, 1, 5)):
         n = vectors * lanes
         M, v, before = np.full((rows, n + 3), np.nan, dtype), rng.normal(size=rows).astype(dtype), rng.normal(size=n)
@@ -201,9 +203,9 @@ def test_add_rows(level, dtype, name, numbers):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sum(level, dtype):
+def test_total_of(level, dtype):
     """Against float64, with NaN after the numbers; the same bits wherever the numbers begin."""
-    run = ctypes.CFUNCTYPE(scalar(dtype), POINTER, SIZE)(kernels.addresses(np.dtype(dtype).itemsize)["sum"])
+    run = primitive("total_of", dtype)
     for n in (*range(2 * kernels.lanes(4) + 2), 100, 480, 1000):
         x = np.full(n + 1, np.nan, dtype)
         x[:n] = np.random.default_rng(n).normal(size=n)
@@ -214,11 +216,11 @@ def test_sum(level, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-@pytest.mark.parametrize("mode", [STORE, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply(level, mode, by_columns, dtype):
     """Against float64, with NaN around the operands, whole and row by row: the bits are the same."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive("multiply", dtype, *[SIZE] * 3, POINTER, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, INT, POINTER)
+    run = primitive("multiply", dtype)
 
     def guarded(height, width):
         memory = np.full((height + 2, width + 3), np.nan, dtype)
@@ -251,11 +253,11 @@ def test_multiply(level, mode, by_columns, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [STORE, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply_of_a_sum_over_samples(level, mode, dtype):
     """A's row stride is 0: the numbers are one after the other, or one again and again."""
     lanes, rng = kernels.lanes(np.dtype(dtype).itemsize), np.random.default_rng(0)
-    run = primitive("multiply", dtype, *[SIZE] * 3, POINTER, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, INT, POINTER)
+    run = primitive("multiply", dtype)
     for depth, vectors, a_depth in itertools.product((0, 1, 7, 8, 9, 96), (1, 2, 3), (0, 1)):
         cols = vectors * lanes
         A, bias = rng.normal(size=max(1, depth * a_depth)).astype(dtype), rng.normal(size=cols).astype(dtype)
@@ -272,7 +274,7 @@ def test_multiply_of_a_sum_over_samples(level, mode, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_transpose(level, dtype):
-    run = primitive("transpose", dtype, SIZE, SIZE, POINTER, SIZE, POINTER, SIZE)
+    run = primitive("transpose", dtype)
     for rows, cols in itertools.product((0, 1, 3, 4, 17, 40), repeat=2):
         A = np.random.default_rng(0).normal(size=(rows, cols + 2)).astype(dtype)
         B = np.full((cols, rows + 1), np.nan, dtype)
@@ -284,19 +286,14 @@ def test_transpose(level, dtype):
 # ---- one sample's pass through a layer
 
 
-class Layer(ctypes.Structure):
-    """fastnn_layer of primitives.h."""
+class Layer(NamedTuple):
+    """Units as primitives take them, in this order; those of a layer below have their padding among them."""
 
-    _fields_ = (("n", SIZE), ("width", SIZE), ("activation", INT), ("slope", DOUBLE), ("scale", DOUBLE))
-
-
-class Turn(ctypes.Structure):
-    """fastnn_turn of primitives.h."""
-
-    _fields_ = (("units", Layer), ("last", INT), ("next", INT), ("delta_scale", DOUBLE), ("overlap", DOUBLE))
-
-
-LAYER, TURN = ctypes.POINTER(Layer), ctypes.POINTER(Turn)
+    n: int
+    width: int
+    activation: int
+    slope: float
+    scale: float
 
 
 def some_layers(dtype):
@@ -334,11 +331,11 @@ def outputs(layer, Z):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_finish_outputs(level, dtype):
-    run = primitive("finish_outputs", dtype, LAYER, POINTER, POINTER)
+    run = primitive("finish_outputs", dtype)
     for layer in some_layers(dtype):
         bias, z = padded(layer, dtype, seed=1), padded(layer, dtype, seed=2)
         b, products = wide(bias, z)
-        run(layer, at(bias), at(z))
+        run(*layer, at(bias), at(z))
         assert_close(z, outputs(layer, layer.scale * products + b), dtype, "outputs")
         assert (z[layer.n :] == 0).all()
         assert untouched(z)
@@ -346,15 +343,14 @@ def test_finish_outputs(level, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_update_and_project(level, dtype):
-    types = SIZE, POINTER, POINTER, POINTER, scalar(dtype), POINTER, POINTER, POINTER
-    run = primitive("update_and_project", dtype, LAYER, *types)
+    run = primitive("update_and_project", dtype)
     for layer, n_in in itertools.product(some_layers(dtype), (1, 3, 4, 18)):
         W, bias, delta, z = (padded(layer, dtype, *rows, seed=s) for s, rows in enumerate(((n_in,), (), (), ())))
         before, x = rows = np.full((2, n_in + 1), np.nan, dtype)
         rows[:, :n_in] = np.random.default_rng(5).normal(size=(2, n_in))
         U, b, d, u, v = wide(W, bias, delta, before[:-1], x[:-1])
         U -= 0.3 * np.outer(u, d)
-        run(layer, n_in, at(before), at(x), at(delta), -0.3, at(W), at(bias), at(z))
+        run(n_in, *layer, -0.3, at(before), at(x), at(delta), at(W), at(bias), at(z))
         assert_close(W, U, dtype, "weights")
         assert_close(z, outputs(layer, layer.scale * v @ U + b), dtype, "outputs")
         assert untouched(W)
@@ -364,16 +360,15 @@ def test_update_and_project(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("output", ["identity", "sigmoid"])
 def test_step_one_output(level, output, dtype):
-    real, code = scalar(dtype), Activation[output.upper()]
-    types = LAYER, INT, real, DOUBLE, DOUBLE, POINTER, POINTER, POINTER, POINTER
-    run = ctypes.CFUNCTYPE(real, *types)(kernels.addresses(np.dtype(dtype).itemsize)["step_one_output"])
+    run, code = primitive("step_one_output", dtype), Activation[output.upper()]
     for below in some_layers(dtype):
         a, V, deltas = (padded(below, dtype, seed=seed) for seed in range(3))
         bias = np.array([0.5, np.nan], dtype)
         inputs, v = wide(a, V)
         z = below.scale * inputs @ v + 0.5
         delta = reference.activate(code, 0, z) - 0.25
-        found = run(below, code, 0.25, 0.2, 0.3, at(a), at(V), at(bias), at(deltas))
+        _, width, activation, slope, scale = below
+        found = run(width, activation, slope, code, scale, 0.2, 0.3, 0.25, at(a), at(V), at(bias), at(deltas))
         assert_close(np.array(found), z, dtype, "z")
         assert_close(bias[0], 0.5 - 0.2 * delta, dtype, "bias")
         assert_close(V, v - 0.3 * delta * inputs, dtype, "weights")
@@ -386,12 +381,12 @@ def test_step_one_output(level, output, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_multiply_and_update(level, dtype):
-    run = primitive("multiply_and_update", dtype, LAYER, SIZE, POINTER, POINTER, scalar(dtype), POINTER, POINTER)
+    run = primitive("multiply_and_update", dtype)
     for below, n_out in itertools.product(some_layers(dtype), (1, 2, 3, 6)):
         a, V, deltas = (padded(below, dtype, *rows, seed=s) for s, rows in enumerate(((), (n_out,), ())))
         delta = np.append(np.random.default_rng(3).normal(size=n_out), np.nan).astype(dtype)
         inputs, v, d = wide(a, V, delta[:-1])
-        run(below, n_out, at(a), at(delta), -0.3, at(V), at(deltas))
+        run(n_out, *below[1:], -0.3, at(a), at(delta), at(V), at(deltas))
         assert_close(V, v - 0.3 * np.outer(d, inputs), dtype, "weights")
         slopes = reference.derivative(below.activation, below.slope, inputs)
         assert_close(deltas, below.scale * d @ v * slopes, dtype, "deltas")
@@ -400,15 +395,28 @@ def test_multiply_and_update(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_finish_deltas(level, parts, dtype):
+    run = primitive("finish_deltas", dtype)
+    for below in some_layers(dtype):
+        a, second, deltas = (padded(below, dtype, seed=seed) for seed in range(3))
+        inputs, u, v = wide(a, second, deltas)
+        run(*below[1:], parts, at(a), at(second), at(deltas))
+        slopes = reference.derivative(below.activation, below.slope, inputs)
+        assert_close(deltas, below.scale * (v + u * (parts - 1)) * slopes, dtype, "deltas")
+        assert untouched(deltas)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("last", "following"), [(True, True), (True, False), (False, True)])
-def test_turn(level, dtype, last, following):
+def test_turn_vectors(level, dtype, last, following):
     """Where there is no last or next sample its memory stays as it was."""
-    run = primitive("turn", dtype, TURN, *[POINTER] * 7)
+    run = primitive("turn_vectors", dtype)
     for layer in some_layers(dtype):
         arrays = [padded(layer, dtype, seed=s) for s in range(7)]
         *_, deltas, a = arrays
         u, c, inputs, base, b, old_deltas, old_outputs = wide(*arrays)
-        run(Turn(layer, last, following, -0.3, 1.5), *map(at, arrays))
+        run(*layer, last, following, -0.3, 1.5, *map(at, arrays))
         expected = -0.3 * (u + c) * reference.derivative(layer.activation, layer.slope, inputs) if last else 0 * u
         assert_close(deltas, expected if last else old_deltas, dtype, "deltas")
         if following:
@@ -422,7 +430,7 @@ def test_turn(level, dtype, last, following):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_add_multiple(level, dtype):
-    run = primitive("add_multiple", dtype, SIZE, scalar(dtype), POINTER, POINTER)
+    run = primitive("add_multiple", dtype)
     for layer in some_layers(dtype):
         x, y = (padded(layer, dtype, seed=seed) for seed in range(2))
         u, v = wide(x, y)

@@ -21,6 +21,7 @@ pytest.importorskip("numba")
 
 from fastnn._equations import functions
 from fastnn._kernels.contract import Activation
+from fastnn._kernels.drivers.primitives import ADD, ASSIGN, BIAS_FROM_MEMORY, FROM_BIAS
 from fastnn._kernels.numba import cache, simd
 from fastnn._kernels.numba.atomics import (
     atomic_add,
@@ -43,7 +44,7 @@ from fastnn._kernels.numba.elementwise import (
     times_derivative,
 )
 from fastnn._kernels.numba.equations import of_lanes
-from fastnn._kernels.numba.multiply import BIAS, BIAS_FROM_MEMORY, BLOCK_ROWS, MAX_DEPTH, multiply
+from fastnn._kernels.numba.multiply import BLOCK_ROWS, MAX_DEPTH, multiply
 from fastnn._kernels.numba.simd import (
     add,
     advance,
@@ -56,8 +57,8 @@ from fastnn._kernels.numba.simd import (
     store,
     total,
 )
-from fastnn._kernels.numba.softmax import delta_columns, softmax
-from fastnn._kernels.numba.tile import ADD, ASSIGN, MAX_VECTORS
+from fastnn._kernels.numba.softmax import delta_columns, softmax_columns
+from fastnn._kernels.numba.tile import MAX_VECTORS
 from fastnn._kernels.numba.transpose import transpose
 
 DTYPES = ("float32", "float64")
@@ -97,7 +98,7 @@ def run_cross_entropy(z, y, out, n):
 
 @entry_point
 def run_softmax(K, T):
-    softmax(K, pointer(T, 0))
+    softmax_columns(K, pointer(T, 0))
 
 
 @entry_point
@@ -300,7 +301,7 @@ def operands(rows, cols, depth, dtype, by_columns, seed=0):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply(mode, by_columns, dtype):
     for rows, cols, depth in SHAPES:
         (a, A, (a_row, a_depth)), (b, B, b_depth), (c, C, c_row), (bias, bias_row, _), margin = operands(
@@ -318,7 +319,7 @@ def test_multiply(mode, by_columns, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS])
 def test_an_element_does_not_depend_on_its_tile(mode, dtype):
     rows, cols, depth = 29, 7 * simd.LEVEL.lanes(32), 150
     (a, _, strides), (b, _, b_depth), (c, C, c_row), (bias, *_), margin = operands(rows, cols, depth, dtype, False)
@@ -346,7 +347,7 @@ def test_an_element_does_not_depend_on_its_tile(mode, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mode", [ASSIGN, ADD, BIAS, BIAS_FROM_MEMORY])
+@pytest.mark.parametrize("mode", [ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY])
 def test_multiply_of_a_sum_over_samples(mode, dtype):
     """A's row stride is 0: the numbers are one after the other, or one again and again."""
     rng = np.random.default_rng(0)
@@ -632,15 +633,21 @@ def test_a_second_process_loads_what_the_first_compiled(folder):
 
 
 def test_the_folder_depends_on_every_source(folder, tmp_path, monkeypatch):
-    package = tmp_path / "kernels"
-    shutil.copytree(Path(cache.__file__).parent.parent, package)
-    monkeypatch.setattr(cache, "__file__", str(package / "numba" / "cache.py"))
+    package = tmp_path / "fastnn"
+    shutil.copytree(Path(cache.__file__).parents[2], package)
+    monkeypatch.setattr(cache, "__file__", str(package / "_kernels" / "numba" / "cache.py"))
     names = set()
-    for path in (None, "schema.py", "numba/sgd.py", "numba/compiler.py"):
+    for path in (
+        None,
+        "_kernels/schema.py",
+        "_kernels/drivers/sgd.py",
+        "_kernels/numba/dots.py",
+        "_equations/losses.py",
+    ):
         if path:
             (package / path).write_text((package / path).read_text() + "\n")
         names.add(cache._key.__wrapped__())
-    assert len(names) == 4
+    assert len(names) == 5
 
 
 def test_a_changed_source_is_compiled_anew(folder):

@@ -1,4 +1,4 @@
-"""The team of threads with tasks that do nothing: who takes them. Cython's team is the same code, line by line."""
+"""The team of threads with tasks that do nothing: who takes them. Cython's team is the same source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numba.core import types
 
 from fastnn._kernels.contract import Data, Loss, Model
 from fastnn._kernels.division import Costs, Request
+from fastnn._kernels.drivers.team import DONE, ROWS, close, help, open_phase, word
 from fastnn._kernels.job import Job, plan
 from fastnn._kernels.numba.atomics import atomic_load
 from fastnn._kernels.numba.cache import entry_point
 from fastnn._kernels.numba.memory import job_at
 from fastnn._kernels.numba.simd import pointer
-from fastnn._kernels.numba.team import DONE, ROWS, close, help, open_phase, word
 
 HELPER = np.int64(1)
 

@@ -113,8 +113,8 @@ def _choice(
 
 def _choices() -> Iterator[str]:
     """Yield the functions that choose from the tables."""
-    vectors = "INLINE vec {}(const int activation, vec {}, vec slope)"
-    arrays = "static void {}(int activation, REAL slope, {}, ptrdiff_t n)"
+    vectors = "INLINE vec {}(const ptrdiff_t activation, vec {}, vec slope)"
+    arrays = "static void {}(ptrdiff_t activation, double slope, {}, ptrdiff_t n)"
     yield from _choice(vectors.format("activated", "z"), "activation", EQUATIONS, ["z"])
     yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", DERIVATIVES, ["a", "delta"])
     yield from _choice(arrays.format("activate", "REAL *z"), "activation", EQUATIONS, ["z"], ["z"])

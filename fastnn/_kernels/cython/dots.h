@@ -9,7 +9,7 @@
 #define add_rows_of NAME(add_rows_of)
 #define add_rows NAME(add_rows)
 #define add_rows_and_ask NAME(add_rows_and_ask)
-#define sum NAME(sum)
+#define total_of NAME(total_of)
 
 /* The sum of the lanes, added as a tree. */
 INLINE REAL sum_lanes(vec x)
@@ -140,7 +140,7 @@ static void add_rows_and_ask(ptrdiff_t rows, ptrdiff_t n, const REAL *M, ptrdiff
         add_rows(rows, n, M, m_row, v, out);
 }
 
-static REAL sum(const REAL *x, ptrdiff_t n)
+static REAL total_of(const REAL *x, ptrdiff_t n)
 {
     vec sums[4];
     ptrdiff_t i = 0;

@@ -61,7 +61,7 @@ INLINE void tile(const int way, const int R, const int N, ptrdiff_t depth, const
 {
     vec sums[MAX_ROWS(1)][TILE_VECTORS];
     UNROLL for (int j = 0; j < N; j++) {
-        vec start = mode == FASTNN_BIAS ? load(bias + j * LANES) : broadcast(0);
+        vec start = mode == FASTNN_FROM_BIAS ? load(bias + j * LANES) : broadcast(0);
         UNROLL for (int i = 0; i < R; i++) sums[i][j] = start;
     }
     if (mode == CONTINUE) {
@@ -180,7 +180,7 @@ INLINE void sum_rows(ptrdiff_t depth, const REAL *A, ptrdiff_t a_depth, const RE
 {
     vec sums[8];
     ptrdiff_t k = 0;
-    sums[0] = mode == FASTNN_BIAS ? load(bias) : CONSTANT(0);
+    sums[0] = mode == FASTNN_FROM_BIAS ? load(bias) : CONSTANT(0);
     UNROLL for (int i = 1; i < 8; i++) sums[i] = CONSTANT(0);
     for (; k + 8 <= depth; k += 8) {
         UNROLL for (int i = 0; i < 8; i++)
@@ -277,11 +277,11 @@ static NOINLINE void multiply_packed(int tall, ptrdiff_t rows, ptrdiff_t cols, p
 }
 
 static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
-                     ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
+                     ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, ptrdiff_t mode,
                      const REAL *bias)
 {
     int from_memory = mode == FASTNN_BIAS_FROM_MEMORY;
-    if (from_memory) mode = FASTNN_BIAS;
+    if (from_memory) mode = FASTNN_FROM_BIAS;
     if (a_row == 0 && cols <= 2 * LANES) {
         for (ptrdiff_t j = 0; j < cols; j += LANES)
             sum_rows(depth, A, a_depth, B + j, b_depth, C + j, mode, bias ? bias + j : NULL);
@@ -298,7 +298,7 @@ static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL
 
 /* Plain loops: rows of up to COLUMNS sums, an inner loop that any compiler vectorises. */
 static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL *A, ptrdiff_t a_row,
-                     ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, int mode,
+                     ptrdiff_t a_depth, const REAL *B, ptrdiff_t b_depth, REAL *C, ptrdiff_t c_row, ptrdiff_t mode,
                      const REAL *bias)
 {
     enum { COLUMNS = 64 };
@@ -306,7 +306,7 @@ static void multiply(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, const REAL
         ptrdiff_t width = cols - j < COLUMNS ? cols - j : COLUMNS;
         for (ptrdiff_t i = 0; i < rows; i++) {
             REAL sums[COLUMNS];
-            for (ptrdiff_t l = 0; l < width; l++) sums[l] = mode >= FASTNN_BIAS ? bias[j + l] : 0;
+            for (ptrdiff_t l = 0; l < width; l++) sums[l] = mode >= FASTNN_FROM_BIAS ? bias[j + l] : 0;
             for (ptrdiff_t k = 0; k < depth; k++) {
                 const REAL a = A[i * a_row + k * a_depth], *b = B + k * b_depth + j;
                 for (ptrdiff_t l = 0; l < width; l++) sums[l] += a * b[l];

@@ -4,58 +4,62 @@
 #define walk_vectors NAME(walk_vectors)
 #define walk_narrow NAME(walk_narrow)
 
-INLINE void walk_vectors(const int N, fastnn_walk *walk, const REAL *X, const int64_t *order, const REAL *before,
-                         const REAL *targets, REAL *W, REAL *bias, REAL *V, REAL *output_bias, REAL *deltas,
-                         REAL *logits)
+INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrdiff_t n,
+                           const int activation, double slope, const int output_activation, const double *rates,
+                           ptrdiff_t rate_stride, double l2, double scale, double c, const REAL *X,
+                           const int64_t *order, const REAL *before, const REAL *targets, REAL *W, REAL *bias, REAL *V,
+                           REAL *output_bias, REAL *z, REAL *deltas, REAL *logits)
 {
-    const fastnn_layer *units = &walk->units;
-    const ptrdiff_t n = walk->n_in;
-    vec slope = CONSTANT(units->slope), b[2], v[2], a[2];
-    REAL last_bias = *output_bias, z[2 * LANES];
-    double s = walk->scale, c = walk->c;
+    vec slopes = CONSTANT(slope), b[2], v[2], a[2];
+    REAL top = *output_bias;
     UNROLL for (int i = 0; i < N; i++) {
         b[i] = load(bias + i * LANES);
         v[i] = load(V + i * LANES);
     }
-    for (ptrdiff_t t = 0; t < walk->count; t++) {
-        const REAL *x = X + (order ? order[t] : t) * n;
-        const double rate = walk->rates[t * walk->rate_stride], shrunk = s * (1 - rate * walk->l2);
-        const vec scale = CONSTANT(s);
+    for (ptrdiff_t t = 0; t < count; t++) {
+        const REAL *x = X + (order ? order[start + t] : start + t) * n_in;
+        const double rate = rates[(start + t) * rate_stride], shrunk = scale * (1 - rate * l2);
+        const vec s = CONSTANT(scale);
         vec products = CONSTANT(0);
-        project_columns(N, n, N * LANES, before, x, broadcast(dot(before, x, n)), deltas, (REAL)-c, W, z);
+        project_columns(N, n_in, N * LANES, before, x, broadcast(dot(before, x, n_in)), deltas, (REAL)-c, W, z);
         UNROLL for (int i = 0; i < N; i++) {
-            a[i] = activated(units->activation, fused(scale, load(z + i * LANES), b[i]), slope);
-            a[i] = first_lanes(a[i], units->n - i * LANES);
+            a[i] = activated(activation, fused(s, load(z + i * LANES), b[i]), slopes);
+            a[i] = first_lanes(a[i], n - i * LANES);
             products = fused(a[i], v[i], products);
         }
-        const REAL logit = (REAL)s * sum_lanes(products) + last_bias;
-        const vec error = activated(walk->activation, broadcast(logit), slope) - broadcast(targets[t]);
+        const REAL logit = (REAL)scale * sum_lanes(products) + top;
+        const vec error = activated(output_activation, broadcast(logit), slopes) - broadcast(targets[t]);
         c = rate / shrunk;
         UNROLL for (int i = 0; i < N; i++) {
-            vec delta = scale * error * times_derivative(units->activation, a[i], v[i], slope);
+            vec delta = s * error * times_derivative(activation, a[i], v[i], slopes);
             v[i] = fused(CONSTANT(-c) * error, a[i], v[i]);
             b[i] = fused(CONSTANT(-rate), delta, b[i]);
             store(deltas + i * LANES, delta);
         }
-        last_bias -= (REAL)rate * first_lane(error);
+        top -= (REAL)rate * first_lane(error);
         logits[t] = logit;
         before = x;
-        s = shrunk;
+        scale = shrunk;
     }
     UNROLL for (int i = 0; i < N; i++) {
         store(bias + i * LANES, b[i]);
         store(V + i * LANES, v[i]);
     }
-    *output_bias = last_bias;
-    walk->scale = s;
-    walk->c = c;
+    *output_bias = top;
+    return scale;
 }
 
-static void walk_narrow(fastnn_walk *walk, const REAL *X, const int64_t *order, const REAL *before, const REAL *targets,
-                        REAL *W, REAL *bias, REAL *V, REAL *output_bias, REAL *deltas, REAL *logits)
+static double walk_narrow(ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrdiff_t n, ptrdiff_t width,
+                          ptrdiff_t activation, double slope, ptrdiff_t output_activation, const double *rates,
+                          ptrdiff_t rate_stride, double l2, double scale, double c, const REAL *X, ptrdiff_t order,
+                          const REAL *before, const REAL *targets, REAL *W, REAL *bias, REAL *V, REAL *output_bias,
+                          REAL *z, REAL *deltas, REAL *logits)
 {
-    if (walk->units.width == LANES)
-        walk_vectors(1, walk, X, order, before, targets, W, bias, V, output_bias, deltas, logits);
-    else
-        walk_vectors(2, walk, X, order, before, targets, W, bias, V, output_bias, deltas, logits);
+    const int64_t *visited = (const int64_t *)order;
+    if (width == LANES)
+        return walk_vectors(1, start, count, n_in, n, activation, slope, output_activation, rates,
+                            rate_stride, l2, scale, c, X, visited, before, targets, W, bias, V, output_bias, z, deltas,
+                            logits);
+    return walk_vectors(2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride,
+                        l2, scale, c, X, visited, before, targets, W, bias, V, output_bias, z, deltas, logits);
 }

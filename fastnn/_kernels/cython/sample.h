@@ -9,15 +9,17 @@
 #define step_one_output NAME(step_one_output)
 #define multiply_columns NAME(multiply_columns)
 #define multiply_and_update NAME(multiply_and_update)
-#define turn NAME(turn)
+#define finish_deltas NAME(finish_deltas)
+#define turn_vectors NAME(turn_vectors)
 #define add_multiple NAME(add_multiple)
 
-static void finish_outputs(const fastnn_layer *layer, const REAL *bias, REAL *z)
+static void finish_outputs(ptrdiff_t n, ptrdiff_t width, ptrdiff_t activation, double slope, double scale,
+                           const REAL *bias, REAL *z)
 {
-    vec scale = CONSTANT(layer->scale), slope = CONSTANT(layer->slope);
-    for (ptrdiff_t j = 0; j < layer->width; j += LANES) {
-        vec output = activated(layer->activation, fused(scale, load(z + j), load(bias + j)), slope);
-        store(z + j, first_lanes(output, layer->n - j)); /* sigmoid(0) is not 0: padding stays out of products */
+    vec scales = CONSTANT(scale), slopes = CONSTANT(slope);
+    for (ptrdiff_t j = 0; j < width; j += LANES) {
+        vec output = activated(activation, fused(scales, load(z + j), load(bias + j)), slopes);
+        store(z + j, first_lanes(output, n - j)); /* sigmoid(0) is not 0: padding stays out of products */
     }
 }
 
@@ -79,44 +81,44 @@ INLINE void project_columns(const int N, ptrdiff_t n_in, ptrdiff_t width, const 
 #undef PROJECT
 #define PROJECT(N) \
     for (; width - j >= N * LANES; j += N * LANES) \
-        project_columns(N, n_in, width, before, x, overlap, delta + j, factor, W + j, z + j)
-static void update_and_project(const fastnn_layer *layer, ptrdiff_t n_in, const REAL *before, const REAL *x,
-                               const REAL *delta, REAL factor, REAL *W, const REAL *bias, REAL *z)
+        project_columns(N, n_in, width, before, x, overlap, delta + j, (REAL)factor, W + j, z + j)
+static void update_and_project(ptrdiff_t n_in, ptrdiff_t n, ptrdiff_t width, ptrdiff_t activation, double slope,
+                               double scale, double factor, const REAL *before, const REAL *x, const REAL *delta,
+                               REAL *W, const REAL *bias, REAL *z)
 {
-    const ptrdiff_t width = layer->width;
     vec overlap = broadcast(dot(before, x, n_in));
     ptrdiff_t j = 0;
     PROJECT(4);
     PROJECT(2);
     PROJECT(1);
-    finish_outputs(layer, bias, z);
+    finish_outputs(n, width, activation, slope, scale, bias, z);
 }
 
-static REAL step_one_output(const fastnn_layer *below, int activation, REAL target, double rate, double c,
-                            const REAL *a, REAL *V, REAL *bias, REAL *deltas)
+static REAL step_one_output(ptrdiff_t width, ptrdiff_t activation, double slope, ptrdiff_t output_activation,
+                            double scale, double rate, double c, REAL target, const REAL *a, REAL *V, REAL *bias,
+                            REAL *deltas)
 {
-    const REAL scale = (REAL)below->scale;
-    vec products = CONSTANT(0), slope = CONSTANT(below->slope);
-    for (ptrdiff_t j = 0; j < below->width; j += LANES) products = fused(load(a + j), load(V + j), products);
-    REAL z = scale * sum_lanes(products) + *bias;
-    vec delta = activated(activation, broadcast(z), slope) - broadcast(target);
-    vec factor = broadcast(scale) * delta, change = CONSTANT(-c) * delta;
+    const REAL s = (REAL)scale;
+    vec products = CONSTANT(0), slopes = CONSTANT(slope);
+    for (ptrdiff_t j = 0; j < width; j += LANES) products = fused(load(a + j), load(V + j), products);
+    REAL z = s * sum_lanes(products) + *bias;
+    vec delta = activated(output_activation, broadcast(z), slopes) - broadcast(target);
+    vec factor = broadcast(s) * delta, change = CONSTANT(-c) * delta;
     *bias -= (REAL)rate * first_lane(delta);
-    for (ptrdiff_t j = 0; j < below->width; j += LANES) {
+    for (ptrdiff_t j = 0; j < width; j += LANES) {
         vec outputs = load(a + j), v = load(V + j);
         store(V + j, fused(change, outputs, v));
-        store(deltas + j, times_derivative(below->activation, outputs, factor * v, slope));
+        store(deltas + j, times_derivative(activation, outputs, factor * v, slopes));
     }
     return z;
 }
 
 /* N vectors of columns, in four chains: 4 / N rows at a time. */
-INLINE void multiply_columns(const int N, const fastnn_layer *below, ptrdiff_t n_out, const REAL *a, const REAL *delta,
-                             REAL factor, REAL *V, REAL *deltas)
+INLINE void multiply_columns(const int N, ptrdiff_t n_out, ptrdiff_t width, const int activation, double slope,
+                             double scale, REAL factor, const REAL *a, const REAL *delta, REAL *V, REAL *deltas)
 {
     const int rows = 4 / N;
-    const ptrdiff_t width = below->width;
-    vec sums[4], change[4], scale = CONSTANT(below->scale), slope = CONSTANT(below->slope);
+    vec sums[4], change[4], scales = CONSTANT(scale), slopes = CONSTANT(slope);
     ptrdiff_t k = 0;
     UNROLL for (int i = 0; i < 4; i++) sums[i] = CONSTANT(0);
     UNROLL for (int i = 0; i < N; i++) change[i] = broadcast(factor) * load(a + i * LANES);
@@ -135,16 +137,16 @@ INLINE void multiply_columns(const int N, const fastnn_layer *below, ptrdiff_t n
     ADD_CHAINS(N, sums)
     UNROLL for (int i = 0; i < N; i++) {
         vec outputs = load(a + i * LANES);
-        store(deltas + i * LANES, times_derivative(below->activation, outputs, scale * sums[i], slope));
+        store(deltas + i * LANES, times_derivative(activation, outputs, scales * sums[i], slopes));
     }
 }
 
 #undef MULTIPLY
 #define MULTIPLY(N) \
-    for (; below->width - j >= N * LANES; j += N * LANES) \
-        multiply_columns(N, below, n_out, a + j, delta, factor, V + j, deltas + j)
-static void multiply_and_update(const fastnn_layer *below, ptrdiff_t n_out, const REAL *a, const REAL *delta,
-                                REAL factor, REAL *V, REAL *deltas)
+    for (; width - j >= N * LANES; j += N * LANES) \
+        multiply_columns(N, n_out, width, activation, slope, scale, (REAL)factor, a + j, delta, V + j, deltas + j)
+static void multiply_and_update(ptrdiff_t n_out, ptrdiff_t width, ptrdiff_t activation, double slope, double scale,
+                                double factor, const REAL *a, const REAL *delta, REAL *V, REAL *deltas)
 {
     ptrdiff_t j = 0;
     MULTIPLY(4);
@@ -152,28 +154,39 @@ static void multiply_and_update(const fastnn_layer *below, ptrdiff_t n_out, cons
     MULTIPLY(1);
 }
 
-static void turn(const fastnn_turn *step, const REAL *sums, const REAL *corrections, const REAL *before, const REAL *z,
-                 const REAL *bias, REAL *deltas, REAL *outputs)
+static void finish_deltas(ptrdiff_t width, ptrdiff_t activation, double slope, double scale, ptrdiff_t parts,
+                          const REAL *a, const REAL *second, REAL *deltas)
 {
-    const fastnn_layer *units = &step->units;
-    vec scale = CONSTANT(units->scale), slope = CONSTANT(units->slope), overlap = CONSTANT(step->overlap);
-    vec delta_scale = CONSTANT(step->delta_scale);
-    for (ptrdiff_t j = 0; j < units->width; j += LANES) {
+    vec scales = CONSTANT(scale), slopes = CONSTANT(slope);
+    for (ptrdiff_t j = 0; j < width; j += LANES) {
+        vec sum = load(deltas + j);
+        if (parts > 1) sum += load(second + j);
+        store(deltas + j, times_derivative(activation, load(a + j), scales * sum, slopes));
+    }
+}
+
+static void turn_vectors(ptrdiff_t n, ptrdiff_t width, ptrdiff_t activation, double slope, double scale, ptrdiff_t last,
+                         ptrdiff_t next, double delta_scale, REAL overlap, const REAL *sums, const REAL *corrections,
+                         const REAL *before, const REAL *z, const REAL *bias, REAL *deltas, REAL *outputs)
+{
+    vec scales = CONSTANT(scale), slopes = CONSTANT(slope), overlaps = broadcast(overlap);
+    vec delta_scales = CONSTANT(delta_scale);
+    for (ptrdiff_t j = 0; j < width; j += LANES) {
         vec delta = CONSTANT(0);
-        if (step->last) {
-            delta = delta_scale * (load(sums + j) + load(corrections + j));
-            delta = times_derivative(units->activation, load(before + j), delta, slope);
+        if (last) {
+            delta = delta_scales * (load(sums + j) + load(corrections + j));
+            delta = times_derivative(activation, load(before + j), delta, slopes);
             store(deltas + j, delta);
         }
-        if (step->next) {
-            vec sum = fused(overlap, delta, load(z + j));
-            vec output = activated(units->activation, fused(scale, sum, load(bias + j)), slope);
-            store(outputs + j, first_lanes(output, units->n - j));
+        if (next) {
+            vec sum = fused(overlaps, delta, load(z + j));
+            vec output = activated(activation, fused(scales, sum, load(bias + j)), slopes);
+            store(outputs + j, first_lanes(output, n - j));
         }
     }
 }
 
-static void add_multiple(ptrdiff_t n, REAL factor, const REAL *x, REAL *y)
+static void add_multiple(ptrdiff_t n, double factor, const REAL *x, REAL *y)
 {
-    for (ptrdiff_t j = 0; j < n; j += LANES) updated(y + j, factor, load(x + j));
+    for (ptrdiff_t j = 0; j < n; j += LANES) updated(y + j, (REAL)factor, load(x + j));
 }

@@ -4,8 +4,8 @@
    log sum_j e^z_j is t + log(1 + s): a small loss keeps its digits. */
 #define top_of NAME(top_of)
 #define exponentials NAME(exponentials)
-#define softmax NAME(softmax)
-#define softmax_deltas NAME(softmax_deltas)
+#define softmax_columns NAME(softmax_columns)
+#define delta_columns NAME(delta_columns)
 
 INLINE vec top_of(ptrdiff_t K, const REAL *T)
 {
@@ -27,7 +27,7 @@ INLINE vec exponentials(ptrdiff_t K, REAL *T, vec top)
     return others + ties;
 }
 
-static void softmax(ptrdiff_t K, REAL *T)
+static void softmax_columns(ptrdiff_t K, REAL *T)
 {
     vec inverse = CONSTANT(1) / (CONSTANT(1) + exponentials(K, T, top_of(K, T)));
     for (ptrdiff_t k = 0; k < K; k++) store(T + k * LANES, load(T + k * LANES) * inverse);
@@ -35,7 +35,7 @@ static void softmax(ptrdiff_t K, REAL *T)
 
 /* The labels become the losses, and z becomes delta: of the label it is minus the sum of the others, as softmax itself may
    have rounded to 1. */
-static void softmax_deltas(ptrdiff_t K, REAL *T, REAL *labels)
+static void delta_columns(ptrdiff_t K, REAL *T, REAL *labels)
 {
     vec label = load(labels), top = top_of(K, T), chosen = top, wrong = CONSTANT(0);
     for (ptrdiff_t k = 0; k < K; k++) chosen = SELECT(label == CONSTANT(k), load(T + k * LANES), chosen);

@@ -21,9 +21,9 @@ static __inline int64_t fastnn_fetch_add(int64_t *p, int64_t x)
 {
     return _InterlockedExchangeAdd64((volatile __int64 *)p, x);
 }
-static __inline int fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
+static __inline int64_t fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
 {
-    return _InterlockedCompareExchange64((volatile __int64 *)p, desired, expected) == expected;
+    return _InterlockedCompareExchange64((volatile __int64 *)p, desired, expected);
 }
 static __inline void fastnn_pause(void) { YieldProcessor(); }
 #define FASTNN_PREFETCH(p) PreFetchCacheLine(PF_TEMPORAL_LEVEL_1, p)
@@ -37,10 +37,11 @@ static inline void fastnn_store(int64_t *p, int64_t x) { __atomic_store_n(p, x, 
 /* The value before the addition; acquire and release. */
 static inline int64_t fastnn_fetch_add(int64_t *p, int64_t x) { return __atomic_fetch_add(p, x, __ATOMIC_ACQ_REL); }
 
-/* 1 if *p was expected and is now desired. */
-static inline int fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
+/* Makes *p desired if it is expected; returns what it was. */
+static inline int64_t fastnn_compare_exchange(int64_t *p, int64_t expected, int64_t desired)
 {
-    return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    return expected;
 }
 
 /* Tells the core that this is a waiting loop. */

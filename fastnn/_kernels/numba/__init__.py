@@ -13,7 +13,7 @@ from numba.core import config, types
 
 from fastnn._kernels.compiled import CompiledKernels
 from fastnn._kernels.job import Job
-from fastnn._kernels.numba import functions, training
+from fastnn._kernels.numba import functions
 from fastnn._kernels.numba.cache import cache_folder
 from fastnn._kernels.numba.shuffle import shuffle_grid
 from fastnn._kernels.numba.simd import LEVEL
@@ -52,7 +52,7 @@ class _Kernels(CompiledKernels):
             before = numba.get_num_threads()  # raises where the threading layer that is asked for cannot be loaded
             try:
                 numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-                training.run(work.address, job.address, threads)
+                functions.run(work.address, job.address, threads)
             finally:
                 numba.set_num_threads(before)
         finally:
@@ -64,7 +64,7 @@ def warm_up(dtype: npt.DTypeLike) -> None:
     """Compile all kernels of a dtype and keep them on disk, unless that has been done."""
     for per_sample in (False, True):
         functions.compiled(np.dtype(dtype).itemsize, per_sample)
-    training.run.compile((types.int64,) * 3)
+    functions.run.compile((types.int64,) * 3)
     shuffle_grid.compile((types.uint32[:, ::1], types.uint32[:, ::1], types.int64, types.int64, types.int64[::1]))
 
 

@@ -31,13 +31,13 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from fastnn._equations import algebra
 from fastnn._kernels.numba.compiler import Piece
 from fastnn._kernels.numba.simd import host_features, simd_level
 
 # error_model: a division by zero gives inf or nan, without a test. contract, nsz: no flag that assumes finite numbers
 # or reorders sums. no_rewrites: kernels have no array expressions to fuse, and looking for them takes time.
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "no_rewrites": True}
+_SOURCES = ("_kernels/schema.py", "_kernels/drivers/*.py", "_kernels/numba/*.py", "_equations/*.py")
 _UNUSED_SECONDS = 30 * 24 * 3600
 _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{32}")
 
@@ -74,11 +74,10 @@ def cache_folder() -> Path:
 @lru_cache
 def _key() -> str:
     """Hash all that the machine code depends on."""
-    folder, equations = Path(__file__).parent, Path(algebra.__file__).parent
-    sources = [folder.parent / "schema.py", *sorted(folder.glob("*.py"))]
     digest = hashlib.sha256()
-    for path in [*sources, *sorted(equations.glob("*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    package = Path(__file__).parents[2]
+    for path in sorted(path for pattern in _SOURCES for path in package.glob(pattern)):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     versions = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
     cpu = (binding.get_host_cpu_name(), sorted(host_features()), simd_level().name)
     digest.update(repr((versions, cpu)).encode())

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -27,6 +28,10 @@ class Piece(CPUDispatcher):
     def __call__(self, *args: Any) -> Any:
         """Refuse: there is no machine code."""
         raise TypeError(f"only compiled code can call {self.py_func.__name__}")
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Compile for the arguments' types: Numba would do it anew for each plain number."""
+        return super().get_call_template(tuple(map(types.unliteral, args)), kws)
 
     def add_overload(self, cres: Any) -> None:
         """Keep the code of a signature."""

@@ -12,7 +12,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastnn._kernels.drivers.primitives import GRAM_ROWS
 from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.memory import real
 from fastnn._kernels.numba.simd import (
     INT32,
     INT64,
@@ -30,8 +32,8 @@ from fastnn._kernels.numba.simd import (
 )
 
 ROWS = (8, 4, 2, 1)  # rows at a time: eight chains of fmas hide their latency
-# Rows of a Gram matrix, and columns, at a time: a load serves as many fmas, where `dots` needs one for each.
-GRAM_ROWS, _GRAM_COLUMNS = 4, LEVEL.tile_vectors
+# Columns of a Gram matrix at a time: with `GRAM_ROWS` a load serves as many fmas, where `dots` needs one for each.
+_GRAM_COLUMNS = LEVEL.tile_vectors
 
 
 def _add_lanes_of_each(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
@@ -246,3 +248,15 @@ def add_rows_and_ask(rows, n, M, m_row, v, out):
         add_some_rows_and_ask(rows, n, M, m_row, v, out)
     else:
         add_rows(rows, n, M, m_row, v, out)
+
+
+@kernel(fastmath={"contract", "nsz", "reassoc"})
+def total_of(values, n):
+    """Return the sum of n numbers, added in several chains."""
+    total = real(values, 0.0)
+    for i in range(n):
+        total += values[i]
+    return total
+
+
+total_of_numbers = total_of  # of float64, whatever the network's type

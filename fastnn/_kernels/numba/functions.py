@@ -9,43 +9,79 @@ from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
 import numpy as np
+from numba import prange
 from numba.core import types
 from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.np.numpy_support import from_dtype
 
-from fastnn._kernels.numba import elementwise, training
-from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder
-from fastnn._kernels.numba.dots import add_rows, dots, gram_rows
+from fastnn._kernels.drivers import primitives
+from fastnn._kernels.numba import elementwise
+from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder, entry_point
+from fastnn._kernels.numba.dots import add_rows, add_rows_and_ask, dots, gram_rows, total_of
+from fastnn._kernels.numba.memory import JOB_TYPE, call
 from fastnn._kernels.numba.multiply import multiply
+from fastnn._kernels.numba.narrow import walk_narrow
+from fastnn._kernels.numba.sample import (
+    add_multiple,
+    finish_deltas,
+    finish_outputs,
+    multiply_and_update,
+    step_one_output,
+    turn_vectors,
+    update_and_project,
+)
 from fastnn._kernels.numba.second_process import second_process
+from fastnn._kernels.numba.softmax import delta_columns, softmax_columns
 from fastnn._kernels.numba.transpose import transpose
+from fastnn._kernels.schema import WORDS
 
 SIZE, VOID = types.int64, types.void
 
+# The primitives of the table, by name.
+PRIMITIVES = {
+    function.py_func.__name__: function
+    for function in (
+        multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
+        elementwise.multiply_by_derivative, elementwise.exp_array, elementwise.log_array,
+        elementwise.sigmoid_cross_entropy_array, softmax_columns, delta_columns, add_multiple, finish_outputs,
+        update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors, walk_narrow,
+    )
+}  # fmt: skip
+# Those that drivers call by their addresses, each compiled once; the others are compiled into what calls them.
+BY_ADDRESS = [name for name in PRIMITIVES if name in WORDS]
+
+
+def signature(name, real):
+    """Return the Numba signature of a primitive in the table for float32 or float64."""
+    p, number = types.CPointer(real), types.float64
+    kinds = {"Real": real, "Reals": p, "Given": p, "Numbers": types.CPointer(number)}
+    kinds |= {"int": SIZE, "float": number, "None": VOID}
+    *arguments, result = (kinds[kind] for kind in getattr(primitives, name).__annotations__.values())
+    return result(*arguments)
+
 
 def _primitives(real):
-    p = types.CPointer(real)
-    return {
-        "multiply": (multiply, VOID(SIZE, SIZE, SIZE, p, SIZE, SIZE, p, SIZE, p, SIZE, SIZE, p)),
-        "dots": (dots, VOID(SIZE, SIZE, p, SIZE, p, p)),
-        "gram_rows": (gram_rows, VOID(SIZE, SIZE, p, SIZE, p, SIZE)),
-        "add_rows": (add_rows, VOID(SIZE, SIZE, p, SIZE, p, p)),
-        "transpose": (transpose, VOID(SIZE, SIZE, p, SIZE, p, SIZE)),
-        "activate": (elementwise.activate, VOID(SIZE, types.float64, p, SIZE)),
-        "multiply_by_derivative": (elementwise.multiply_by_derivative, VOID(SIZE, types.float64, p, p, SIZE)),
-        "exp_array": (elementwise.exp_array, VOID(p, SIZE)),
-        "sigmoid_cross_entropy_array": (elementwise.sigmoid_cross_entropy_array, VOID(p, p, p, SIZE)),
-    }
+    return {name: (PRIMITIVES[name], signature(name, real)) for name in BY_ADDRESS}
 
 
 def _drivers(real, per_sample):
-    """Return the mode's own functions; the last takes about as long to compile as all that the mode needs besides."""
+    """Return `work_at` and the mode's functions; the last takes as long to compile as all that it needs besides."""
+    from fastnn._kernels.drivers import training  # not before this package is there: drivers import its primitives
+
     p = types.CPointer(real)
-    lead, run_task = VOID(SIZE, p, SIZE), VOID(SIZE, p, SIZE, SIZE, SIZE)
+    work = {"work_at": (training.work_at, VOID(SIZE, p))}
+    lead, run_task = VOID(JOB_TYPE, p, SIZE), VOID(JOB_TYPE, p, SIZE, SIZE, SIZE)
     if per_sample:
-        return {"run_task": (training.run_sample_task_at, run_task), "lead": (training.lead_samples_at, lead)}
-    return {"lead": (training.lead_at, lead), "run_task": (training.run_task_at, run_task)}
+        return work | {"run_task": (training.run_sample_task, run_task), "lead": (training.lead_sample_job, lead)}
+    return work | {"lead": (training.lead_batch_job, lead), "run_task": (training.run_batch_task, run_task)}
+
+
+@entry_point(parallel=True)
+def run(work, address, threads):
+    """Do a job with a number of threads; ``work`` is the address of `work_at`."""
+    for _ in prange(threads):
+        call(work, (address, address))
 
 
 class _Function(CFunc):
@@ -75,6 +111,11 @@ def _announce(real):
     if not os.environ.get("FASTNN_QUIET"):
         what = f"fastnn: compiling kernels for this CPU ({real}), once: some 10 s for batches or for single samples"
         print(f"{what}, again for the others; kept in {cache_folder().parent}", file=sys.stderr, flush=True)
+
+
+def address_of(function, signature):
+    """Return where a function lies, compiled for callers by address."""
+    return _compiled(function, signature).address
 
 
 @lru_cache
@@ -112,8 +153,8 @@ def compiled(itemsize, per_sample):
     dtype = np.dtype(f"f{itemsize}")
     real = from_dtype(dtype)
     functions = _primitives(real) | _drivers(real, per_sample)
-    name_of_largest, largest = functions.popitem()
+    work, (name_of_largest, largest) = functions.pop("work_at"), functions.popitem()
     with _compiling_largest(dtype, per_sample):
-        work = _compiled(training.work_at, VOID(SIZE, types.CPointer(real)))
+        work = _compiled(*work)
         addresses = {name: _compiled(*function).address for name, function in functions.items()}
     return addresses | {name_of_largest: _compiled(*largest).address}, work

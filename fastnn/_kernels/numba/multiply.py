@@ -10,6 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from fastnn._kernels.drivers.primitives import ADD, BIAS_FROM_MEMORY, FROM_BIAS
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import real
 from fastnn._kernels.numba.simd import (
@@ -25,11 +26,7 @@ from fastnn._kernels.numba.simd import (
     require_pointer,
     store,
 )  # fmt: skip
-from fastnn._kernels.numba.tile import ADD, MAX_ROWS, MAX_VECTORS, START, tile
-
-# C = bias + A B; and the same for an A whose rows lie together and come from memory, not a cache: while a tile computes
-# with some rows it asks for the next ones (784-128-10, full batch: 4 %).
-BIAS, BIAS_FROM_MEMORY = START, 3
+from fastnn._kernels.numba.tile import MAX_ROWS, MAX_VECTORS, START, tile
 
 # A panel of B that is packed, copied together: on the stack, in bytes and in rows.
 PACKED_BYTES = 64 * 1024
@@ -67,7 +64,7 @@ def sum_rows(depth, A, a_depth, B, b_depth, C, mode, bias):
     One chain would wait for each fma: 96 rows of B took 76 ns in place of 41 (in C).
     """
     zero = fill(real(C, 0.0))
-    s0 = load(bias, 0) if mode == BIAS else zero
+    s0 = load(bias, 0) if mode == FROM_BIAS else zero
     s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero
     a1, a2, a3 = advance(A, a_depth), advance(A, 2 * a_depth), advance(A, 3 * a_depth)
     b1, b2, b3 = advance(B, b_depth), advance(B, 2 * b_depth), advance(B, 3 * b_depth)
@@ -149,13 +146,13 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
     """Compute C[i, j] = init + sum_k A[i a_row + k a_depth] B[k b_depth + j] for i < rows, j < cols.
 
     ``cols`` is a multiple of the vector's lanes; strides count elements, and of several rows a_row or a_depth is 1.
-    ``mode``: ASSIGN starts from zero, ADD adds the finished sum to C, BIAS and BIAS_FROM_MEMORY start from bias[j].
+    ``mode``: ASSIGN starts from zero, ADD adds the finished sum to C, the others start from bias[j].
     Remainders are spread, so that no tile is much smaller than others.
     """
     vectors = cols // lanes(C)
     from_memory = mode == BIAS_FROM_MEMORY
     if from_memory:
-        mode = BIAS
+        mode = FROM_BIAS
     if a_row == 0 and vectors <= 2:
         for j in range(0, cols, lanes(C)):
             sum_rows(depth, A, a_depth, advance(B, j), b_depth, advance(C, j), mode, advance(bias, j))

@@ -5,60 +5,22 @@ All widths are whole vectors.
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
-from fastnn._kernels.numba.layers import layer_memory
-from fastnn._kernels.numba.memory import (
-    ACTIVATION,
-    BIAS,
-    DELTAS,
-    N_IN,
-    N_OUT,
-    ONE,
-    OUTPUTS,
-    PACKED,
-    START,
-    TRANSPOSED,
-    WIDTH_IN,
-    WIDTH_OUT,
-    field,
-    numbers,
-    real,
-    reals,
-)
-from fastnn._kernels.numba.outputs import SIGMOID_LOSS
+from fastnn._kernels.numba.memory import real
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
 
-FOUR, TWO = np.int64(4), np.int64(2)  # of a type, as those of memory.py
-LEAKY_RELU = int(Activation.LEAKY_RELU)
+SIGMOID = int(Activation.SIGMOID)
 
 
 @kernel
-def slope_of(job, like, layer):
-    """Return the vector of a hidden layer's slope for z < 0."""
-    leaky = field(job, layer, ACTIVATION) == LEAKY_RELU
-    return fill(real(like, numbers(job.slopes)[layer] if leaky else 0.0))
-
-
-@kernel
-def outputs_of(job, like, layer, j, z, scale):
-    """Return outputs j to j + lanes of a layer from a W / s; those of the output layer, and padding, are plain."""
-    z = multiply_add(fill(real(like, scale)), z, load(reals(like, field(job, layer, BIAS)), j))
-    if layer == job.layers - 1:
-        return z
-    # sigmoid(0) is not 0: the padding must not enter products of outputs
-    z = activated(field(job, layer, ACTIVATION), z, slope_of(job, like, layer))
-    return first_lanes(z, field(job, layer, N_OUT) - j)
-
-
-@kernel
-def finish_outputs(job, like, layer, z, scale, begin, end):
-    """Turn a W / s into outputs begin .. end of a layer."""
-    for j in range(begin, end, lanes(like)):
-        store(z, j, outputs_of(job, like, layer, j, load(z, j), scale))
+def finish_outputs(n, width, activation, slope, scale, bias, z):
+    """Compute z = g(scale z + bias) in place; sigmoid(0) is not 0: the padding must not enter products of outputs."""
+    s, slopes = fill(real(z, scale)), fill(real(z, slope))
+    for j in range(0, width, lanes(z)):
+        output = activated(activation, multiply_add(s, load(z, j), load(bias, j)), slopes)
+        store(z, j, first_lanes(output, n - j))
 
 
 @kernel
@@ -119,58 +81,50 @@ def project_columns(vectors, n, width, before, x, overlap, delta, factor, W, z):
 
 
 @kernel
-def update_and_project(job, like, before, x, delta, c, z, scale):
+def update_and_project(n_in, n, width, activation, slope, scale, factor, before, x, delta, W, bias, z):
     """Take the last sample's step in the first layer's weights and compute the outputs for this one, in one pass.
 
     Columns go by as many vectors as there are chains: by one at a time, the lines of a wide layer whose rows are a
     power of two apart would share a few places in the cache (a deeper layer, 256-200, took 2.0 times as long).
     """
-    n, width, W = field(job, 0, N_IN), field(job, 0, WIDTH_OUT), reals(like, field(job, 0, PACKED))
-    factor, overlap = fill(real(like, -c)), fill(dot(before, x, n))
+    factors, overlap = fill(real(z, factor)), fill(dot(before, x, n_in))
     j = 0
-    while width - j >= 4 * lanes(like):
-        project_columns(FOUR, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
-        j += 4 * lanes(like)
-    while width - j >= 2 * lanes(like):
-        project_columns(TWO, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
-        j += 2 * lanes(like)
-    while width - j >= lanes(like):
-        project_columns(ONE, n, width, before, x, overlap, advance(delta, j), factor, advance(W, j), advance(z, j))
-        j += lanes(like)
-    finish_outputs(job, like, 0, z, scale, START, width)
+    while width - j >= 4 * lanes(z):
+        project_columns(4, n_in, width, before, x, overlap, advance(delta, j), factors, advance(W, j), advance(z, j))
+        j += 4 * lanes(z)
+    while width - j >= 2 * lanes(z):
+        project_columns(2, n_in, width, before, x, overlap, advance(delta, j), factors, advance(W, j), advance(z, j))
+        j += 2 * lanes(z)
+    while width - j >= lanes(z):
+        project_columns(1, n_in, width, before, x, overlap, advance(delta, j), factors, advance(W, j), advance(z, j))
+        j += lanes(z)
+    finish_outputs(n, width, activation, slope, scale, bias, z)
 
 
 @kernel
-def step_one_output(job, like, t, rate, scale, c):
-    """Take sample t through a layer of one output and back: its logit, its delta, the deltas below, and the update."""
-    memory, last = reals(like, job.tiles), job.layers - 1
-    logits = advance(memory, job.compact)
-    targets = advance(logits, job.tile_rows)
-    a, below = layer_memory(job, memory, last - 1, OUTPUTS, t), layer_memory(job, memory, last - 1, DELTAS, t)
-    V, b = reals(like, field(job, last, TRANSPOSED)), reals(like, field(job, last, BIAS))
-    width = field(job, last, WIDTH_IN)
-    zero = fill(real(like, 0.0))
+def step_one_output(width, activation, slope, output_activation, scale, rate, c, target, a, V, bias, deltas):
+    """Take a sample through a layer of one output and back: its delta, the deltas below, the update; return z."""
+    zero = fill(real(V, 0.0))
     products = zero
-    for j in range(0, width, lanes(like)):
+    for j in range(0, width, lanes(V)):
         products = multiply_add(load(a, j), load(V, j), products)
-    z = real(like, scale) * total(products) + b[0]
-    delta = (sigmoid_(z) if job.loss == SIGMOID_LOSS else z) - targets[t]
-    logits[t] = z
-    b[0] -= real(like, rate) * delta
-    activation, slope = field(job, last - 1, ACTIVATION), slope_of(job, like, last - 1)
-    factor, change = fill(real(like, scale) * delta), fill(real(like, -c) * delta)
-    for j in range(0, width, lanes(like)):
+    z = real(V, scale) * total(products) + bias[0]
+    delta = (sigmoid_(z) if output_activation == SIGMOID else z) - target
+    bias[0] -= real(V, rate) * delta
+    slopes, factor, change = fill(real(V, slope)), fill(real(V, scale) * delta), fill(real(V, -c) * delta)
+    for j in range(0, width, lanes(V)):
         v, outputs = load(V, j), load(a, j)
-        store(below, j, times_derivative(activation, outputs, multiply_add(factor, v, zero), slope))
+        store(deltas, j, times_derivative(activation, outputs, multiply_add(factor, v, zero), slopes))
         store(V, j, multiply_add(change, outputs, v))
+    return z
 
 
 @kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it; Numba's inlining takes 3 s longer
-def multiply_columns(vectors, job, layer, a, delta, V, below, scale, c):
+def multiply_columns(vectors, n, width, activation, slope, scale, factor, a, delta, V, deltas):
     """Take 1, 2 or 4 vectors of columns through a product and the update, in four chains as `project_columns` does."""
     rows, r1, r2, r3 = 4 // vectors, 1 // vectors, 2 // vectors, 3 // vectors
     j1, j2, j3 = 1 % vectors * lanes(V), 2 % vectors * lanes(V), 3 % vectors * lanes(V)
-    n, width, factor, zero = field(job, layer, N_OUT), field(job, layer, WIDTH_IN), real(V, -c), fill(real(V, 0.0))
+    factor, zero = real(V, factor), fill(real(V, 0.0))
     a0, a1, a2, a3 = load(a, 0), load(a, j1), load(a, j2), load(a, j3)
     d0, d1, d2, d3 = zero, zero, zero, zero
     k = 0
@@ -186,37 +140,68 @@ def multiply_columns(vectors, job, layer, a, delta, V, below, scale, c):
         if vectors == 2:
             d1 = multiply_add(fill(delta[k]), updated(V, k * width + j1, factor * delta[k], a1), d1)
         k += 1
-    activation, slope, s = field(job, layer - 1, ACTIVATION), slope_of(job, V, layer - 1), fill(real(V, scale))
+    slopes, s = fill(real(V, slope)), fill(real(V, scale))
     if vectors == 4:
-        store(below, j2, times_derivative(activation, a2, multiply_add(s, d2, zero), slope))
-        store(below, j3, times_derivative(activation, a3, multiply_add(s, d3, zero), slope))
+        store(deltas, j2, times_derivative(activation, a2, multiply_add(s, d2, zero), slopes))
+        store(deltas, j3, times_derivative(activation, a3, multiply_add(s, d3, zero), slopes))
     else:
         d0, d1 = add(d0, d2), add(d1, d3)
     if vectors == 1:
         d0 = add(d0, d1)
     else:
-        store(below, j1, times_derivative(activation, a1, multiply_add(s, d1, zero), slope))
-    store(below, 0, times_derivative(activation, a0, multiply_add(s, d0, zero), slope))
+        store(deltas, j1, times_derivative(activation, a1, multiply_add(s, d1, zero), slopes))
+    store(deltas, 0, times_derivative(activation, a0, multiply_add(s, d0, zero), slopes))
 
 
 @kernel
-def multiply_and_update(job, like, layer, a, delta, below, scale, c):
+def multiply_and_update(n_out, width, activation, slope, scale, factor, a, delta, V, deltas):
     """Compute the deltas of the layer below from the weights, which take their update, in one pass."""
-    V, width = reals(like, field(job, layer, TRANSPOSED)), field(job, layer, WIDTH_IN)
     j = 0
-    while width - j >= 4 * lanes(like):
-        multiply_columns(FOUR, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
-        j += 4 * lanes(like)
-    while width - j >= 2 * lanes(like):
-        multiply_columns(TWO, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
-        j += 2 * lanes(like)
-    while width - j >= lanes(like):
-        multiply_columns(ONE, job, layer, advance(a, j), delta, advance(V, j), advance(below, j), scale, c)
-        j += lanes(like)
+    while width - j >= 4 * lanes(V):
+        block = advance(a, j), delta, advance(V, j), advance(deltas, j)
+        multiply_columns(4, n_out, width, activation, slope, scale, factor, *block)
+        j += 4 * lanes(V)
+    while width - j >= 2 * lanes(V):
+        block = advance(a, j), delta, advance(V, j), advance(deltas, j)
+        multiply_columns(2, n_out, width, activation, slope, scale, factor, *block)
+        j += 2 * lanes(V)
+    while width - j >= lanes(V):
+        block = advance(a, j), delta, advance(V, j), advance(deltas, j)
+        multiply_columns(1, n_out, width, activation, slope, scale, factor, *block)
+        j += lanes(V)
 
 
 @kernel
-def add_vectors(n, x, y):
-    """Add n numbers, padded to whole vectors, to others."""
+def finish_deltas(width, activation, slope, scale, parts, a, second, deltas):
+    """Turn delta V / s, a sum of one or two parts, into deltas in place."""
+    s, slopes, zero = fill(real(a, scale)), fill(real(a, slope)), fill(real(a, 0.0))
+    for j in range(0, width, lanes(a)):
+        products = add(load(deltas, j), load(second, j)) if parts > 1 else load(deltas, j)
+        store(deltas, j, times_derivative(activation, load(a, j), multiply_add(s, products, zero), slopes))
+
+
+@kernel
+def turn_vectors(
+    n, width, activation, slope, scale, last, next, delta_scale, overlap, sums, corrections, before, z, bias, deltas,
+    outputs,
+):  # fmt: skip
+    """Go from the last sample's sums in some units to its deltas, and on to their outputs for the next one."""
+    s, slopes, overlaps = fill(real(z, scale)), fill(real(z, slope)), fill(overlap)
+    delta_scales, zero = fill(real(z, delta_scale)), fill(real(z, 0.0))
+    for j in range(0, width, lanes(z)):
+        delta = zero
+        if last:
+            delta = multiply_add(delta_scales, add(load(sums, j), load(corrections, j)), zero)
+            delta = times_derivative(activation, load(before, j), delta, slopes)
+            store(deltas, j, delta)
+        if next:
+            output = multiply_add(s, multiply_add(overlaps, delta, load(z, j)), load(bias, j))
+            store(outputs, j, first_lanes(activated(activation, output, slopes), n - j))
+
+
+@kernel
+def add_multiple(n, factor, x, y):
+    """Add a multiple of n numbers to others; the last vector takes what follows along."""
+    factors = fill(real(x, factor))
     for j in range(0, n, lanes(x)):
-        store(y, j, add(load(y, j), load(x, j)))
+        store(y, j, multiply_add(factors, load(x, j), load(y, j)))

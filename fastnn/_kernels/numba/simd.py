@@ -180,6 +180,18 @@ def copy(typingctx, target, source, n):
     return types.void(target, source, types.int64), codegen
 
 
+@intrinsic
+def move(typingctx, target, source, n):
+    """Copy n elements; the two may overlap."""
+    size = require_pointer(target, source).bitwidth // 8
+
+    def codegen(context, builder, signature, args):
+        cgutils.raw_memmove(builder, args[0], args[1], args[2], size)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64), codegen
+
+
 def ask_for(builder: ir.IRBuilder, address: Any) -> None:
     """Emit a prefetch of a cache line."""
     call(builder, ir.VoidType(), "llvm.prefetch.p0", address, INT32(0), INT32(3), INT32(1))

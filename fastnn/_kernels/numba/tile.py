@@ -16,6 +16,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from fastnn._kernels.drivers.primitives import ADD, FROM_BIAS
 from fastnn._kernels.numba.simd import (
     INT64,
     LEVEL,
@@ -30,7 +31,7 @@ from fastnn._kernels.numba.simd import (
     vector_type,
 )  # fmt: skip
 
-ASSIGN, ADD, START = 0, 1, 2  # C = A B, C += A B, and a tile that starts from memory, be it the bias or the sums so far
+START = FROM_BIAS  # a tile that starts from memory, be it the bias or the sums so far
 
 MAX_VECTORS = LEVEL.tile_vectors
 VECTORS = range(1, MAX_VECTORS + 1)

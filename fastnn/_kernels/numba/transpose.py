@@ -58,6 +58,9 @@ def _square(module: ir.Module, scalar: Any) -> ir.Function:
     return created
 
 
+square = lanes  # of a pointer: the side of the squares that are moved as a whole
+
+
 @intrinsic
 def _transpose_square(typingctx, source, source_row, target, target_row):
     real = require_pointer(source, target)
@@ -72,7 +75,7 @@ def _transpose_square(typingctx, source, source_row, target, target_row):
 @kernel
 def transpose(rows, cols, source, source_row, target, target_row):
     """Compute target[j, i] = source[i, j] for i < rows, j < cols."""
-    side = lanes(source)
+    side = square(source)
     whole_rows, whole_cols = rows // side * side, cols // side * side
     for j in range(0, whole_cols, side):
         for i in range(0, whole_rows, side):

@@ -12,8 +12,7 @@ is one word, end << 32 | next task: whoever increments it has a task of the phas
 
 from __future__ import annotations
 
-import numpy as np
-
+from fastnn._kernels.drivers.language import Integers, Job, Reals
 from fastnn._kernels.numba.atomics import (
     atomic_add,
     atomic_load,
@@ -31,9 +30,7 @@ from fastnn._kernels.numba.simd import advance
 # block of a layer's weights. A piece of the next window's samples. Of per-sample descent: a part of the first layer's
 # products, a sample of the next block, units of the first layer between two samples, a part of a later layer's units
 # forward and back, rows of the block's updates.
-PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY = map(
-    np.int64, range(13)
-)
+PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY = range(13)
 
 ARRIVED, DONE, KIND, TICKETS = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
 CLOSED = -1  # the tickets' value once the leader has finished
@@ -42,13 +39,13 @@ MASK = 0x7FFFFFFF  # of the next task in a ticket
 
 
 @kernel
-def word(job, name):
+def word(job: Job, name: int) -> Integers:
     """Return the pointer to a word of the team's memory."""
     return advance(integers(job.team), name)
 
 
 @kernel
-def arrive(job):
+def arrive(job: Job) -> int:
     """Return the calling thread's number, in the order of arrival: the first, 0, leads.
 
     So a single task, which is the last queue's, is never in the leader's, from which no one else would expect it.
@@ -57,7 +54,7 @@ def arrive(job):
 
 
 @kernel
-def wait(spins):
+def wait(spins: int) -> int:
     """Wait a moment; return how often this wait has done so."""
     if spins < SPINS:
         pause()
@@ -67,13 +64,13 @@ def wait(spins):
 
 
 @kernel
-def ticket_of(job, thread):
+def ticket_of(job: Job, thread: int) -> Integers:
     """Return the pointer to the ticket of a thread's queue."""
     return word(job, TICKETS + 8 * thread)
 
 
 @kernel
-def open_phase(job, kind, first, last):
+def open_phase(job: Job, kind: int, first: int, last: int) -> None:
     """Let the threads claim the tasks of a kind from ``first`` to ``last``."""
     integers(job.team)[KIND] = kind
     atomic_store(word(job, DONE), 0)
@@ -84,13 +81,13 @@ def open_phase(job, kind, first, last):
 
 
 @kernel
-def has_tasks(ticket):
+def has_tasks(ticket: int) -> bool:
     """Return whether a queue with that ticket has tasks left."""
     return ticket & MASK < ticket >> 32
 
 
 @kernel
-def claim_from(job, queue):
+def claim_from(job: Job, queue: int) -> int:
     """Return the number of a task of a thread's queue that is now the caller's, or -1 if it has no more."""
     ticket = atomic_load(ticket_of(job, queue))
     while has_tasks(ticket):
@@ -102,7 +99,7 @@ def claim_from(job, queue):
 
 
 @kernel
-def claim(job, thread):
+def claim(job: Job, thread: int) -> int:
     """Return the number of a task that is now the thread's, of its own queue or another's, or -1 if there are none."""
     task = claim_from(job, thread)
     for other in range(thread + 1, thread + job.threads):
@@ -112,13 +109,13 @@ def claim(job, thread):
 
 
 @kernel
-def finish_task(job):
+def finish_task(job: Job) -> None:
     """Say that a claimed task is done."""
     atomic_add(word(job, DONE), 1)
 
 
 @kernel
-def wait_for_phase(job, tasks):
+def wait_for_phase(job: Job, tasks: int) -> None:
     """Return when all tasks of the phase are done."""
     spins = 0
     while atomic_load(word(job, DONE)) < tasks:
@@ -126,45 +123,39 @@ def wait_for_phase(job, tasks):
 
 
 @kernel
-def close(job):
+def close(job: Job) -> None:
     """Let the other threads go."""
     for thread in range(job.threads):
         atomic_store(ticket_of(job, thread), CLOSED)
 
 
 @kernel
-def run_task(job, like, thread, kind, task):
-    """Call the function of the job's mode: `run_task_at` or `run_sample_task_at`."""
-    call(job.run_task, (job, like, thread, kind, task))
-
-
-@kernel
-def end_phase(job, like, thread, kind, tasks):
+def end_phase(job: Job, like: Reals, thread: int, kind: int, tasks: int) -> None:
     """Do what tasks are left of the open phase, and wait for those under way."""
     task = claim(job, thread)
     while task >= 0:
-        run_task(job, like, thread, kind, task)
+        call(job.run_task, (job, like, thread, kind, task))
         finish_task(job)
         task = claim(job, thread)
     wait_for_phase(job, tasks)
 
 
 @kernel
-def run_phase(job, like, thread, kind, first, last):
+def run_phase(job: Job, like: Reals, thread: int, kind: int, first: int, last: int) -> None:
     """Do all tasks of a phase, from ``first`` to ``last``, with whoever helps; only the leader calls this.
 
     If the others copy samples together, it is alone with the steps.
     """
     if job.threads == 1 or job.window > 0:
         for task in range(first, last):
-            run_task(job, like, thread, kind, task)
+            call(job.run_task, (job, like, thread, kind, task))
         return
     open_phase(job, kind, first, last)
     end_phase(job, like, thread, kind, last - first)
 
 
 @kernel
-def help(job, like, thread):
+def help(job: Job, like: Reals, thread: int) -> None:
     """Do tasks of whatever phase is open until the leader closes the team.
 
     A thread learns of a new phase from its own queue: another's may be open earlier, but its tasks have their thread.
@@ -174,7 +165,7 @@ def help(job, like, thread):
     while ticket != CLOSED:
         task = -1 if ticket == seen else claim(job, thread)
         if task >= 0:
-            run_task(job, like, thread, integers(job.team)[KIND], task)
+            call(job.run_task, (job, like, thread, integers(job.team)[KIND], task))
             finish_task(job)
             spins, seen = 0, 0  # what was seen before may be how this phase's own queue will look when it is empty
         else:

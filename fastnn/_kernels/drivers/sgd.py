@@ -13,10 +13,13 @@ W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in wal
 
 from __future__ import annotations
 
-from fastnn._kernels.numba.block import block_inputs, gram_part
+from fastnn._kernels.drivers.block import block_inputs, gram_part
+from fastnn._kernels.drivers.language import Job, Reals
+from fastnn._kernels.drivers.layers import layer_memory, padded, prefetch_sample, row
+from fastnn._kernels.drivers.primitives import ADD, ASSIGN, GRAM_ROWS
+from fastnn._kernels.drivers.shared import groups_of, part_of, second_part
+from fastnn._kernels.drivers.update import block_at
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.dots import GRAM_ROWS
-from fastnn._kernels.numba.layers import layer_memory, padded, prefetch_sample, sample_at
 from fastnn._kernels.numba.memory import (
     BIAS,
     BIASES,
@@ -26,7 +29,6 @@ from fastnn._kernels.numba.memory import (
     N_OUT,
     OUTPUTS,
     PACKED,
-    START,
     TRANSPOSED,
     WEIGHTS,
     WIDTH_IN,
@@ -36,24 +38,21 @@ from fastnn._kernels.numba.memory import (
     real,
     reals,
 )
-from fastnn._kernels.numba.shared import groups_of, part_of, second_part
 from fastnn._kernels.numba.simd import advance, copy
-from fastnn._kernels.numba.tile import ADD, ASSIGN
-from fastnn._kernels.numba.update import block_at
 
 
 @kernel
-def prepare_sample(job, like, t):
+def prepare_sample(job: Job, like: Reals, t: int) -> None:
     """Copy a row of the next block to the others."""
     x = advance(block_inputs(job, like, 1 - job.parity), t * field(job, 0, WIDTH_IN))
-    copy(x, advance(reals(like, job.X), sample_at(job, job.next_start + t) * job.n_inputs), job.n_inputs)
+    copy(x, row(job, like, job.next_start + t), job.n_inputs)
     ahead = job.next_start + job.next_count + t
     if ahead < job.samples:
-        prefetch_sample(job, like, sample_at(job, ahead))
+        prefetch_sample(job, like, ahead)
 
 
 @kernel
-def prepare(job, like):
+def prepare(job: Job, like: Reals) -> None:
     """Prepare the next block's samples; a first layer that is not deferred takes its rows where they are."""
     if field(job, 0, DEFERRED):
         for t in range(job.next_count):
@@ -66,29 +65,29 @@ FOLDED_SAMPLES = 1024
 
 
 @kernel
-def add_gram(job, like, part, member, members):
+def add_gram(job: Job, like: Reals, part: int, member: int, members: int) -> None:
     """Compute a part's summand of the block's Gram matrix, from the columns that it multiplies.
 
     Of so many members each takes groups of rows, each longer than the one before, in turns.
     """
-    width, G = field(job, 0, WIDTH_IN), gram_part(job, like, part, START)
-    begin, end = part_of(job, START, N_IN, part)
+    width, G = field(job, 0, WIDTH_IN), gram_part(job, like, part, 0)
+    begin, end = part_of(job, 0, N_IN, part)
     X = advance(block_inputs(job, like, job.parity), begin)
     for group in range((job.tile_count + GRAM_ROWS - 1) // GRAM_ROWS):
         turn = group % (2 * members)  # forth and back
-        if turn in (member, 2 * members - 1 - member):
+        if turn == member or turn == 2 * members - 1 - member:
             call(job.gram_rows, (group * GRAM_ROWS, padded(like, end) - begin, X, width, G, job.tile_rows))
 
 
 @kernel
-def project_part(job, like, task):
+def project_part(job: Job, like: Reals, task: int) -> None:
     """Compute X W of the block for a part of the inputs and a group of its samples, and a share of its X X^T."""
-    groups, width, stride = groups_of(job, START), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
+    groups, width, stride = groups_of(job, 0), field(job, 0, WIDTH_OUT), field(job, 0, WIDTH_IN)
     part, group = task // groups, task % groups
-    begin, end = part_of(job, START, N_IN, part)
+    begin, end = part_of(job, 0, N_IN, part)
     t = group * job.tile_count // groups
     rows = (group + 1) * job.tile_count // groups - t
-    Z = layer_memory(job, reals(like, job.tiles), START, OUTPUTS, t) if part == 0 else second_part(job, like, START, t)
+    Z = layer_memory(job, reals(like, job.tiles), 0, OUTPUTS, t) if part == 0 else second_part(job, like, 0, t)
     X, W = advance(block_inputs(job, like, job.parity), t * stride + begin), reals(like, field(job, 0, PACKED))
     W = advance(W, begin * width)
     call(job.multiply, (rows, width, end - begin, X, stride, 1, W, width, Z, width, ASSIGN, Z))
@@ -96,22 +95,22 @@ def project_part(job, like, task):
 
 
 @kernel
-def factor_to_fold(job):
+def factor_to_fold(job: Job) -> float:
     """Return the factor of the penalty that goes into the weights at this block's end; 1: it is carried on."""
     folds = job.next_count == 0 or job.next_start % FOLDED_SAMPLES == 0 or job.scale < 0.5
     return job.scale if folds else 1.0
 
 
 @kernel
-def add_updates(job, like, task):
+def add_updates(job: Job, like: Reals, task: int) -> None:
     """Apply the block's deferred updates to rows of one layer's weights; scale them by what is folded of the factor."""
     layer, begin, end = block_at(job, task)
     memory, folded = reals(like, job.tiles), real(like, job.folded)
     width_in, width = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
-    D = layer_memory(job, memory, layer, DELTAS, START)
+    D = layer_memory(job, memory, layer, DELTAS, 0)
     A = block_inputs(job, like, job.parity)
     if layer > 0:
-        A = layer_memory(job, memory, layer - 1, OUTPUTS, START)
+        A = layer_memory(job, memory, layer - 1, OUTPUTS, 0)
     if field(job, layer, TRANSPOSED) == 0:
         a_row, B, columns = width_in, D, width
         M = advance(reals(like, field(job, layer, PACKED)), begin * width)
@@ -129,7 +128,7 @@ def add_updates(job, like, task):
 
 
 @kernel
-def store_weights(job, like):
+def store_weights(job: Job, like: Reals) -> None:
     """Copy padded and transposed weights, and padded biases, back into the parameters."""
     theta = reals(like, job.parameters)
     for layer in range(job.layers):
@@ -141,8 +140,6 @@ def store_weights(job, like):
             call(job.transpose, (n_out, n_in, reals(like, field(job, layer, TRANSPOSED)), width_in, W, n_out))
         elif n_out != width:
             for i in range(n_in):
-                for j in range(n_out):
-                    W[i * n_out + j] = packed[i * width + j]
+                copy(advance(W, i * n_out), advance(packed, i * width), n_out)
         if n_out != width:
-            for j in range(n_out):
-                b[j] = bias[j]
+            copy(b, bias, n_out)

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from numba import prange
-
 from fastnn._kernels.contract import Rule
-from fastnn._kernels.numba.cache import entry_point, kernel
-from fastnn._kernels.numba.deferred import project_units, sum_deltas
-from fastnn._kernels.numba.denormals import FLUSH, float_control, set_float_control
-from fastnn._kernels.numba.layers import (
-    add_gradient,
-    backward,
-    forward,
-    gather,
-    input_stride,
-    inputs,
-    total_of,
+from fastnn._kernels.drivers.deferred import project_units, sum_deltas
+from fastnn._kernels.drivers.language import Job, Numbers, Reals
+from fastnn._kernels.drivers.layers import add_gradient, backward, forward, gather, inputs
+from fastnn._kernels.drivers.outputs import output_deltas, output_units
+from fastnn._kernels.drivers.primitives import ADD, ASSIGN
+from fastnn._kernels.drivers.sgd import (
+    add_updates,
+    factor_to_fold,
+    prepare,
+    prepare_sample,
+    project_part,
+    store_weights,
 )
-from fastnn._kernels.numba.memory import (
-    DEFERRED,
-    FIRST_BLOCK,
-    N_IN,
-    START,
-    call,
-    field,
-    integers,
-    job_at,
-    numbers,
-    reals,
-)
-from fastnn._kernels.numba.outputs import output_deltas, output_units
-from fastnn._kernels.numba.sgd import add_updates, factor_to_fold, prepare, prepare_sample, project_part, store_weights
-from fastnn._kernels.numba.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
-from fastnn._kernels.numba.simd import advance
-from fastnn._kernels.numba.staging import enter_window, pieces_of, stage
-from fastnn._kernels.numba.team import (
+from fastnn._kernels.drivers.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
+from fastnn._kernels.drivers.staging import enter_window, pieces_of, stage
+from fastnn._kernels.drivers.team import (
     APPLY,
     BACKWARD,
     BLOCK,
@@ -55,55 +39,71 @@ from fastnn._kernels.numba.team import (
     open_phase,
     run_phase,
 )
-from fastnn._kernels.numba.tile import ADD, ASSIGN
-from fastnn._kernels.numba.turn import turn_units
-from fastnn._kernels.numba.update import add_chunks, block_at, finish_block, refresh
-from fastnn._kernels.numba.walk import walk
+from fastnn._kernels.drivers.turn import turn_units
+from fastnn._kernels.drivers.update import add_chunks, block_at, finish_block, refresh
+from fastnn._kernels.drivers.walk import walk
+from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.denormals import FLUSH, float_control, set_float_control
+from fastnn._kernels.numba.dots import total_of_numbers
+from fastnn._kernels.numba.memory import (
+    DEFERRED,
+    FIRST_BLOCK,
+    N_IN,
+    call,
+    field,
+    integers,
+    job_at,
+    numbers,
+    reals,
+)
+from fastnn._kernels.numba.simd import advance
 
 ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
 
 
 @kernel
-def tile_memory(job, like, thread):
+def tile_memory(job: Job, like: Reals, thread: int) -> Reals:
     """Return the pointer to a thread's tile."""
     return advance(reals(like, job.tiles), thread * job.tile_size)
 
 
 @kernel
-def row_losses(job, thread):
+def row_losses(job: Job, thread: int) -> Numbers:
     """Return the pointer to the losses of a thread's tile."""
     return advance(numbers(job.row_losses), thread * job.tile_rows)
 
 
 @kernel
-def predict_rows(job, like, thread, task):
+def predict_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     """Write the outputs of the task's rows."""
     first = task * job.tile_rows
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
-    forward(job, memory, START, inputs(job, like, thread, first, START), input_stride(job), START, rows)
+    A, stride = inputs(job, like, thread, first, 0)
+    forward(job, memory, 0, A, stride, 0, rows)
     output_units(job, thread, memory, rows, advance(reals(like, job.out), first * job.n_outputs))
 
 
 @kernel
-def pass_tile(job, like, thread, first, rows):
+def pass_tile(job: Job, like: Reals, thread: int, first: int, rows: int) -> None:
     """Take the rows from ``first`` on through the network and, for a gradient, back."""
-    memory, A, losses = tile_memory(job, like, thread), inputs(job, like, thread, first, START), row_losses(job, thread)
-    gather(job, like, A, input_stride(job), first, rows, START, job.n_inputs)
-    forward(job, memory, START, A, input_stride(job), START, rows)
-    output_deltas(job, thread, memory, START, rows, first, losses)
+    memory = tile_memory(job, like, thread)
+    A, stride = inputs(job, like, thread, first, 0)
+    gather(job, like, A, stride, first, rows, 0, job.n_inputs)
+    forward(job, memory, 0, A, stride, 0, rows)
+    output_deltas(job, thread, memory, 0, rows, first, row_losses(job, thread))
     if job.backward:
-        backward(job, memory, START, START, rows)
+        backward(job, memory, 0, 0, rows)
 
 
 @kernel
-def chunks_of(job):
+def chunks_of(job: Job) -> int:
     """Return the number of chunks of the step under way: the last batch may have fewer rows than that."""
     return min(job.chunks, job.batch_rows)
 
 
 @kernel
-def pass_chunk(job, like, thread, chunk, gradient, mode):
+def pass_chunk(job: Job, like: Reals, thread: int, chunk: int, gradient: int, mode: int) -> None:
     """Take a chunk through the network tile by tile and into a chunk's gradient, if one is wanted; write its loss.
 
     ``mode`` ASSIGN begins the gradient.
@@ -115,35 +115,34 @@ def pass_chunk(job, like, thread, chunk, gradient, mode):
     for first in range(begin, end, job.tile_rows):
         rows = min(job.tile_rows, end - first)
         pass_tile(job, like, thread, first, rows)
-        total += total_of(row_losses(job, thread), rows)
+        total += total_of_numbers(row_losses(job, thread), rows)
         if job.backward:
-            A = inputs(job, like, thread, first, START)
+            A, stride = inputs(job, like, thread, first, 0)
             for layer in range(job.layers):
-                add_gradient(
-                    job, memory, A, input_stride(job), layer, START, field(job, layer, N_IN) + 1, rows, sums, mode
-                )
+                add_gradient(job, memory, A, stride, layer, 0, field(job, layer, N_IN) + 1, rows, sums, mode)
             mode = ADD
     numbers(job.chunk_losses)[chunk] = total
 
 
 @kernel
-def chunk_tasks(job):
+def chunk_tasks(job: Job) -> int:
     """Return the number of tasks that the chunks make: one for each, or for each pair."""
     return (chunks_of(job) + 1) // 2 if job.paired else chunks_of(job)
 
 
 @kernel
-def pass_chunks(job, like, thread, task):
+def pass_chunks(job: Job, like: Reals, thread: int, task: int) -> None:
     """Take a task's chunk, or the two of its pair, through the network."""
-    first, last = (2 * task, min(2 * task + 2, chunks_of(job))) if job.paired else (task, task + 1)
+    first, last = task, task + 1
+    if job.paired:
+        first, last = 2 * task, min(2 * task + 2, chunks_of(job))
     for chunk in range(first, last):
         pass_chunk(job, like, thread, chunk, first, ASSIGN if chunk == first else ADD)
 
 
 @kernel
-def run_task_at(address, like, thread, kind, task):
+def run_batch_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> None:
     """Do one task of a batch, of a window of samples or of outputs."""
-    job = job_at(address)
     if kind == CHUNK:
         pass_chunks(job, like, thread, task)
     elif kind == PRODUCT:
@@ -163,9 +162,8 @@ def run_task_at(address, like, thread, kind, task):
 
 
 @kernel
-def run_sample_task_at(address, like, thread, kind, task):
+def run_sample_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> None:
     """Do one task of per-sample descent."""
-    job = job_at(address)
     if kind == PROJECT:
         project_part(job, like, task)
     elif kind == PREPARE:
@@ -181,13 +179,22 @@ def run_sample_task_at(address, like, thread, kind, task):
 
 
 @kernel
-def steps_of(job):
+def run_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> None:
+    """Do one task of the job's mode; Numba compiles each mode's apart and knows it by its address."""
+    if job.per_sample:
+        run_sample_task(job, like, thread, kind, task)
+    else:
+        run_batch_task(job, like, thread, kind, task)
+
+
+@kernel
+def steps_of(job: Job) -> int:
     """Return the number of an epoch's steps."""
     return (job.samples + job.batch_size - 1) // job.batch_size
 
 
 @kernel
-def begin_step(job, step):
+def begin_step(job: Job, step: int) -> None:
     """Set the step's samples and its optimizer's numbers."""
     job.batch_start = step * job.batch_size
     job.batch_rows = min(job.batch_size, job.samples - job.batch_start)
@@ -201,7 +208,7 @@ def begin_step(job, step):
 
 
 @kernel
-def shared_step(job, like, thread):
+def shared_step(job: Job, like: Reals, thread: int) -> float:
     """Go through a batch tile by tile, all threads in each; return the sum of the losses."""
     total = 0.0
     for first in range(job.batch_start, job.batch_start + job.batch_rows, job.tile_rows):
@@ -209,9 +216,9 @@ def shared_step(job, like, thread):
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
         for layer in range(job.divided):
             job.layer = layer
-            run_phase(job, like, thread, PRODUCT, START, parts_of(job, layer) * groups_of(job, layer))
-        run_phase(job, like, thread, ROWS, START, (job.tile_count + job.task_rows - 1) // job.task_rows)
-        total += total_of(numbers(job.row_losses), job.tile_count)
+            run_phase(job, like, thread, PRODUCT, 0, parts_of(job, layer) * groups_of(job, layer))
+        run_phase(job, like, thread, ROWS, 0, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        total += total_of_numbers(numbers(job.row_losses), job.tile_count)
         end = job.blocks
         for layer in range(max(job.divided, 1) - 1, -1, -1):
             begin = field(job, layer, FIRST_BLOCK)
@@ -221,32 +228,32 @@ def shared_step(job, like, thread):
 
 
 @kernel
-def chunked_step(job, like, thread):
+def chunked_step(job: Job, like: Reals, thread: int) -> float:
     """Go through a batch with a thread for each chunk; return the sum of the losses."""
-    run_phase(job, like, thread, CHUNK, START, chunk_tasks(job))
+    run_phase(job, like, thread, CHUNK, 0, chunk_tasks(job))
     total = 0.0
     for chunk in range(chunks_of(job)):
         total += numbers(job.chunk_losses)[chunk]
     if job.backward:
-        run_phase(job, like, thread, REDUCE, START, job.blocks)
+        run_phase(job, like, thread, REDUCE, 0, job.blocks)
     return total
 
 
 @kernel
-def sample_block(job, like, thread):
+def sample_block(job: Job, like: Reals, thread: int) -> None:
     """Take one step for each sample of a block, and prepare the next."""
     if field(job, 0, DEFERRED):
-        run_phase(job, like, thread, PROJECT, START, parts_of(job, START) * groups_of(job, START))
+        run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
     walk(job, like, thread)
     if job.threads == 1:
         prepare(job, like)
     job.folded = factor_to_fold(job)
-    run_phase(job, like, thread, APPLY, START, job.blocks)
+    run_phase(job, like, thread, APPLY, 0, job.blocks)
     job.scale /= job.folded
 
 
 @kernel
-def lead_samples(job, like, thread):
+def lead_samples(job: Job, like: Reals, thread: int) -> None:
     """Go through the samples in blocks, one step for each sample."""
     job.scale = 1.0
     job.next_start, job.next_count, job.parity = 0, min(job.tile_rows, job.samples), 1
@@ -260,7 +267,7 @@ def lead_samples(job, like, thread):
 
 
 @kernel
-def take_steps(job, like, thread, first, last):
+def take_steps(job: Job, like: Reals, thread: int, first: int, last: int) -> None:
     """Take a step for each batch from ``first`` to ``last``."""
     for step in range(first, last):
         begin_step(job, step)
@@ -269,7 +276,7 @@ def take_steps(job, like, thread, first, last):
 
 
 @kernel
-def lead_batches(job, like, thread):
+def lead_batches(job: Job, like: Reals, thread: int) -> None:
     """Go through an epoch's batches, one step for each."""
     if job.window == 0:
         take_steps(job, like, thread, 0, steps_of(job))
@@ -281,13 +288,13 @@ def lead_batches(job, like, thread):
         first = job.next_start // job.batch_size
         enter_window(job)
         pieces = pieces_of(job)
-        open_phase(job, STAGE, START, pieces)
+        open_phase(job, STAGE, 0, pieces)
         take_steps(job, like, thread, first, first + (job.tile_count + job.batch_size - 1) // job.batch_size)
         end_phase(job, like, thread, STAGE, pieces)
 
 
 @kernel
-def end_epoch(job):
+def end_epoch(job: Job) -> None:
     """Move on to the next epoch's order, learning rates and losses."""
     steps = steps_of(job)
     job.rates += 8 * steps * job.rate_stride
@@ -298,19 +305,18 @@ def end_epoch(job):
 
 
 @kernel
-def refresh_all(job, like):
+def refresh_all(job: Job, like: Reals) -> None:
     """Make the padded and the transposed copies of the weights."""
     for layer in range(job.layers):
-        refresh(job, like, layer, START, field(job, layer, N_IN) + 1)
+        refresh(job, like, layer, 0, field(job, layer, N_IN) + 1)
 
 
 @kernel
-def lead_at(address, like, thread):
+def lead_batch_job(job: Job, like: Reals, thread: int) -> None:
     """Go through all the steps of a job, a batch each, or through the rows whose outputs are wanted."""
-    job = job_at(address)
     refresh_all(job, like)
     if job.out != 0:
-        run_phase(job, like, thread, PREDICT, START, (job.samples + job.tile_rows - 1) // job.tile_rows)
+        run_phase(job, like, thread, PREDICT, 0, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return
     for _ in range(job.epochs):
         lead_batches(job, like, thread)
@@ -318,9 +324,8 @@ def lead_at(address, like, thread):
 
 
 @kernel
-def lead_samples_at(address, like, thread):
+def lead_sample_job(job: Job, like: Reals, thread: int) -> None:
     """Go through all the steps of a job of per-sample descent."""
-    job = job_at(address)
     refresh_all(job, like)
     for _ in range(job.epochs):
         lead_samples(job, like, thread)
@@ -329,7 +334,16 @@ def lead_samples_at(address, like, thread):
 
 
 @kernel
-def work_at(address, like):
+def lead(job: Job, like: Reals, thread: int) -> None:
+    """Go through all the steps of a job of either mode; Numba compiles each apart and knows it by its address."""
+    if job.per_sample:
+        lead_sample_job(job, like, thread)
+    else:
+        lead_batch_job(job, like, thread)
+
+
+@kernel
+def work_at(address: int, like: Reals) -> None:
     """Lead the team if no one does yet, help otherwise."""
     job, control = job_at(address), float_control()
     if job.backward:
@@ -341,10 +355,3 @@ def work_at(address, like):
     else:
         help(job, like, thread)
     set_float_control(control)
-
-
-@entry_point(parallel=True)
-def run(work, address, threads):
-    """Do a job with a number of threads; ``work`` is the address of `work_at`."""
-    for _ in prange(threads):
-        call(work, (address, address))

@@ -7,6 +7,7 @@ steps, a window looks like data without an order.
 
 from __future__ import annotations
 
+from fastnn._kernels.drivers.language import Job, Reals
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import integers, reals
 from fastnn._kernels.numba.simd import advance, copy, prefetch
@@ -18,26 +19,26 @@ PIECE_SAMPLES = 128
 
 
 @kernel
-def staged_rows(job, like, parity):
+def staged_rows(job: Job, like: Reals, parity: int) -> Reals:
     """Return the pointer to the rows of a window."""
     return advance(reals(like, job.staged), parity * job.window * job.n_inputs)
 
 
 @kernel
-def staged_targets(job, parity):
+def staged_targets(job: Job, parity: int) -> int:
     """Return the address of a window's labels or targets."""
     size = 8 if job.source_labels != 0 else job.n_outputs * job.itemsize
     return job.staged_targets + parity * job.window * size
 
 
 @kernel
-def pieces_of(job):
+def pieces_of(job: Job) -> int:
     """Return into how many tasks the copying of the next window is divided."""
     return (job.next_count + PIECE_SAMPLES - 1) // PIECE_SAMPLES
 
 
 @kernel
-def stage(job, like, task):
+def stage(job: Job, like: Reals, task: int) -> None:
     """Copy a piece of the next window's samples together.
 
     The job's fields are read once: others share their cache lines, and the leading thread writes those at each step.
@@ -68,7 +69,7 @@ def stage(job, like, task):
 
 
 @kernel
-def enter_window(job):
+def enter_window(job: Job) -> None:
     """Make the next window the one under way, seen as data whose sample 0 is that of the epoch; name the next."""
     job.parity = 1 - job.parity
     start, targets = job.next_start, staged_targets(job, job.parity)

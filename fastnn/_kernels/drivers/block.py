@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+from fastnn._kernels.drivers.language import Job, Reals
+from fastnn._kernels.drivers.layers import layer_memory, row
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.layers import layer_memory, sample_at
-from fastnn._kernels.numba.memory import DEFERRED, DELTAS, ONE, SPLIT, START, WIDTH_IN, WIDTH_OUT, field, real, reals
-from fastnn._kernels.numba.sample import add_vectors
+from fastnn._kernels.numba.memory import DEFERRED, DELTAS, SPLIT, WIDTH_IN, WIDTH_OUT, field, real, reals
+from fastnn._kernels.numba.sample import add_multiple
 from fastnn._kernels.numba.simd import advance
 
 
 @kernel
-def block_inputs(job, like, parity):
+def block_inputs(job: Job, like: Reals, parity: int) -> Reals:
     """Return the pointer to the gathered rows of a block: the one under way, or the next."""
     return advance(reals(like, job.gathered), parity * job.tile_rows * field(job, 0, WIDTH_IN))
 
 
 @kernel
-def gram_part(job, like, part, t):
+def gram_part(job: Job, like: Reals, part: int, t: int) -> Reals:
     """Return the pointer to row t of a part's summand of the block's Gram matrix."""
     return advance(reals(like, job.gram), (part * job.tile_rows + t) * job.tile_rows)
 
 
 @kernel
-def second_deltas(job, like):
+def second_deltas(job: Job, like: Reals) -> Reals:
     """Return the pointer to the second part of the sums that become a sample's deltas, or to a turn's sums."""
     return advance(reals(like, job.partials), job.partials_size)
 
 
 @kernel
-def add_second_gram(job, like, t):
+def add_second_gram(job: Job, like: Reals, t: int) -> None:
     """Add the second part of a sample's row of the Gram matrix, if there is one."""
     if field(job, 0, SPLIT) != 0:
-        add_vectors(t, gram_part(job, like, ONE, t), gram_part(job, like, START, t))
+        add_multiple(t, 1.0, gram_part(job, like, 1, t), gram_part(job, like, 0, t))
 
 
 @kernel
-def scale_deltas(job, like, layer, t, c):
+def scale_deltas(job: Job, like: Reals, layer: int, t: int, c: float) -> None:
     """Multiply the sample's deltas of a deferred layer by -c, as corrections and the update have them."""
     delta, factor = layer_memory(job, reals(like, job.tiles), layer, DELTAS, t), real(like, -c)
     for j in range(field(job, layer, WIDTH_OUT)):
@@ -43,14 +44,14 @@ def scale_deltas(job, like, layer, t, c):
 
 
 @kernel
-def row_of(job, like, t):
+def row_of(job: Job, like: Reals, t: int) -> Reals:
     """Return the pointer to the first layer's input of the block's sample t."""
     if field(job, 0, DEFERRED):
         return advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
-    return advance(reals(like, job.X), sample_at(job, job.tile_start + t) * job.n_inputs)
+    return row(job, like, job.tile_start + t)
 
 
 @kernel
-def one_output(job):
+def one_output(job: Job) -> bool:
     """Return whether the network ends in one output behind a hidden layer, whose weights are one vector."""
     return job.layers > 1 and field(job, job.layers - 1, WIDTH_OUT) == 1

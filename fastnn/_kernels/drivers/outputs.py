@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from fastnn._kernels.contract import Activation, Loss
+from fastnn._kernels.drivers.language import Job, Numbers, Reals
+from fastnn._kernels.drivers.layers import in_order, layer_memory, sample_at
+from fastnn._kernels.drivers.softmax import softmax_deltas, softmax_rows
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.layers import layer_memory, sample_at
 from fastnn._kernels.numba.memory import (
     ACTIVATION,
     OUTPUTS,
-    START,
     WIDTH_OUT,
     call,
     field,
     integers,
     numbers,
-    real,
     reals,
 )
 from fastnn._kernels.numba.simd import advance
-from fastnn._kernels.numba.softmax import softmax_deltas, softmax_rows
 
 SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
 SOFTMAX_LOSS, SIGMOID_LOSS = int(Loss.SOFTMAX_CROSS_ENTROPY), int(Loss.SIGMOID_CROSS_ENTROPY)
 
 
 @kernel
-def compact(Z, width, K, rows, outputs):
+def compact(Z: Reals, width: int, K: int, rows: int, outputs: Reals) -> None:
     """Copy the first K of each row of Z next to each other."""
     for r in range(rows):
         for k in range(K):
@@ -33,11 +32,11 @@ def compact(Z, width, K, rows, outputs):
 
 
 @kernel
-def output_units(job, thread, memory, rows, outputs):
+def output_units(job: Job, thread: int, memory: Reals, rows: int, outputs: Reals) -> None:
     """Write A_L of the rows next to each other, from Z_L."""
     last = job.layers - 1
     K, width, activation = job.n_outputs, field(job, last, WIDTH_OUT), field(job, last, ACTIVATION)
-    Z = layer_memory(job, memory, last, OUTPUTS, START)
+    Z = layer_memory(job, memory, last, OUTPUTS, 0)
     if activation == SOFTMAX:
         softmax_rows(job, thread, Z, width, rows, outputs)
     else:
@@ -46,45 +45,35 @@ def output_units(job, thread, memory, rows, outputs):
 
 
 @kernel
-def load_binary_labels(job, Y, first, rows):
-    """Write the labels of the samples visited from the first-th on as targets of a single output: they are 0 and 1."""
-    labels, order = integers(job.labels), integers(job.order)
-    if job.order == 0:
-        for r in range(rows):
-            Y[r] = real(Y, labels[first + r])
-    else:
-        for r in range(rows):
-            Y[r] = real(Y, labels[order[first + r]])
+def load_targets(job: Job, Y: Reals, first: int, rows: int) -> None:
+    """Copy the targets of the samples visited from the first-th on next to each other.
 
-
-@kernel
-def load_targets(job, Y, first, rows):
-    """Copy the targets of the samples visited from the first-th on next to each other; labels become 0 and 1."""
-    K = job.n_outputs
-    if job.labels != 0 and K == 1:
-        load_binary_labels(job, Y, first, rows)
-        return
+    Labels of several outputs become 0 and 1; those of a single one are 0 and 1.
+    """
+    K, labels, targets = job.n_outputs, integers(job.labels), reals(Y, job.targets)
     for r in range(rows):
         sample, y = sample_at(job, first + r), advance(Y, r * K)
-        if job.labels != 0:
+        if job.labels == 0:
             for k in range(K):
-                y[k] = k == integers(job.labels)[sample]
+                y[k] = targets[sample * K + k]
+        elif K == 1:
+            y[0] = labels[sample]
         else:
             for k in range(K):
-                y[k] = reals(Y, job.targets)[sample * K + k]
+                y[k] = k == labels[sample]
 
 
 @kernel
-def targets_of(job, Y, first, rows):
+def targets_of(job: Job, Y: Reals, first: int, rows: int) -> Reals:
     """Return the pointer to the rows' targets: in the data where they lie next to each other, copied to Y otherwise."""
-    if job.order == 0 and job.labels == 0:
+    if in_order(job) and job.labels == 0:
         return advance(reals(Y, job.targets), first * job.n_outputs)
     load_targets(job, Y, first, rows)
     return Y
 
 
 @kernel
-def add_outputs(values, K, rows, losses):
+def add_outputs(values: Reals, K: int, rows: int, losses: Numbers) -> None:
     """Write the sum of each row's K values."""
     if K == 1:
         for r in range(rows):
@@ -98,7 +87,7 @@ def add_outputs(values, K, rows, losses):
 
 
 @kernel
-def sigmoid_deltas(job, outputs, Y, entropies, rows, losses):
+def sigmoid_deltas(job: Job, outputs: Reals, Y: Reals, entropies: Reals, rows: int, losses: Numbers) -> None:
     """Turn the outputs' z into sigmoid(z) - y, and write each row's loss."""
     K = job.n_outputs
     call(job.sigmoid_cross_entropy_array, (outputs, Y, entropies, rows * K))
@@ -109,7 +98,7 @@ def sigmoid_deltas(job, outputs, Y, entropies, rows, losses):
 
 
 @kernel
-def linear_deltas(Z, width, Y, K, rows, losses):
+def linear_deltas(Z: Reals, width: int, Y: Reals, K: int, rows: int, losses: Numbers) -> None:
     """Turn each row's z into z - y, and write its loss."""
     for r in range(rows):
         total = 0.0
@@ -121,15 +110,17 @@ def linear_deltas(Z, width, Y, K, rows, losses):
 
 
 @kernel
-def output_deltas(job, thread, memory, row, rows, first, losses):
+def output_deltas(
+    job: Job, thread: int, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers
+) -> None:  # fmt: skip
     """Turn Z_L of the rows into delta_L = A_L - Y, and write each row's loss.
 
     ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
     """
     last = job.layers - 1
     K, width, n = job.n_outputs, field(job, last, WIDTH_OUT), job.tile_rows * job.n_outputs
-    Z = layer_memory(job, memory, last, OUTPUTS, row)
-    outputs = advance(memory, job.compact + row * K)
+    Z = layer_memory(job, memory, last, OUTPUTS, tile_row)
+    outputs = advance(memory, job.compact + tile_row * K)
     Y, entropies = advance(outputs, n), advance(outputs, 2 * n)
     if job.loss == SOFTMAX_LOSS:
         softmax_deltas(job, thread, Z, width, first, rows, losses)
