@@ -151,7 +151,7 @@ def with_target(y):
 
 
 CASES = (
-    Case(functions.exp, np.exp, of_one(whole_range), bound=1.5),
+    Case(functions.exp, np.exp, of_one(whole_range), bound=1.2),
     Case(functions.log, np.log, of_one(whole_range)),
     Case(functions.log_of_1_plus, log_of_1_plus, of_one(not_negative), bound=2),
     Case(functions.sigmoid, sigmoid, of_one(whole_range), bound=2.5),
