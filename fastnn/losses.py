@@ -33,12 +33,12 @@ class Loss:
     @property
     def classifies(self) -> bool:
         """Whether the targets are classes or yes/no answers, not real numbers."""
-        return self.code != Code.SQUARED_ERROR
+        return self.code.kind != "numbers"
 
     @property
     def chooses(self) -> bool:
         """Whether the outputs are the probabilities of classes of which each sample has one."""
-        return self.code == Code.SOFTMAX_CROSS_ENTROPY
+        return self.code.kind == "classes"
 
 
 LOSSES = {

@@ -20,13 +20,15 @@ import fastnn
 TESTS = Path(__file__).parent
 LEVELS = ("avx512", "avx2", "neon", "baseline")
 # Forward, loss, gradient and an epoch of each mode, float32 and float64, on layers that do not fill vectors; layers
-# that threads divide; blocks of per-sample descent.
+# that threads divide; blocks of per-sample descent; each equation.
 PARITY = (
     "test_simd_levels.py::test_the_level_in_use",
     "test_backends.py::test_dense_forward",
     "test_backends.py::test_forward_loss_and_gradient",
     "test_backends.py::test_each_net_in_each_mode",
     "test_backends.py::test_layers_divided_by_their_units",
+    "test_equations.py::test_numba",
+    "test_equations.py::test_gelu_and_adam_in_numba",
     "test_exact_sgd.py::test_numbers_of_samples_around_whole_blocks",
     "test_exact_sgd.py::test_threads_change_no_bit",
 )
