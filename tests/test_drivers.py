@@ -15,6 +15,7 @@ from conftest import assert_close, kernel_optimizer, make_case, need
 import fastnn
 from fastnn._kernels import reference
 from fastnn._kernels.drivers import generate, primitives
+from fastnn._kernels.pool import Pool
 
 KERNELS = Path(generate.__file__).parent.parent
 TABLE = [name for name, value in vars(primitives).items() if inspect.isfunction(value)]
@@ -25,9 +26,8 @@ HEAD = "def wrong(job: Job, x: Reals, losses: Numbers, n: int) -> None:"
 @pytest.fixture
 def kernels(tmp_path):
     """A folder of kernels without drivers."""
-    for name in ("job.py", "contract.py", "drivers/primitives.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(KERNELS / name, tmp_path / name)
+    (tmp_path / "drivers").mkdir()
+    shutil.copy(KERNELS / "drivers/primitives.py", tmp_path / "drivers")
     return tmp_path
 
 
@@ -241,12 +241,13 @@ def numba_with_c(sides, monkeypatch):
     numba, functions, _, kernels = sides
     compiled = functions.compiled
 
-    def with_c_primitives(dtype, per_sample):
-        addresses, work = compiled(dtype, per_sample)
-        own = kernels.addresses(np.dtype(dtype).itemsize)
+    def with_c_primitives(itemsize, per_sample):
+        addresses, work = compiled(itemsize, per_sample)
+        own = kernels.addresses(itemsize)
         return addresses | {name: own[name] for name in functions.BY_ADDRESS}, work
 
     monkeypatch.setattr(functions, "compiled", with_c_primitives)
+    monkeypatch.setattr(numba.compiled_kernels, "_pool", Pool())  # jobs hold addresses
     return numba
 
 

@@ -21,6 +21,7 @@ from conftest import need
 
 from fastnn._equations import activations, c, functions, losses, updates
 from fastnn._equations.algebra import signature
+from fastnn._kernels.drivers import generate
 
 SOURCES = Path(__file__).resolve().parent.parent / "fastnn/_kernels/cython"
 FLAGS = {  # of each level: bytes of a vector, what the compiler may use
@@ -257,6 +258,7 @@ def libraries(tmp_path_factory):
         (folder / "equations.h").write_text(c.header([*(case.equation for case in CASES), activations.gelu]))
         (folder / "equations.c").write_text(PROGRAM)
         (folder / "codes.h").write_text(c.codes())
+        generate.generate(folder)  # the table of primitives, whose header says what a level is
         vector, flags = FLAGS[level]
         real, bits = {"float32": ("float", 32), "float64": ("double", 64)}[dtype]
         macros = f"-DREAL={real}", f"-DBITS={bits}", f"-DVECTOR_BYTES={vector}"

@@ -114,6 +114,6 @@ def test_a_first_use_leaves_the_largest_function_to_it(tmp_path):
         return result.stdout.split()
 
     here = compiled()
-    assert {"second_process", "multiply", "work_at", "lead_at"} <= set(here)
-    assert "run_task_at" not in here
+    assert {"second_process", "multiply", "work_at", "lead_batch_job"} <= set(here)
+    assert "run_batch_task" not in here
     assert compiled() == []  # all is on disk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from .algebra import Equation, Number, Value, fma, select, signature
-from .functions import minus_abs, normal_tail, sigmoid, tanh
+from fastnn._equations.algebra import Equation, Number, Value, fma, select, signature
+from fastnn._equations.functions import minus_abs, normal_tail, sigmoid, tanh
 
 
 def sigmoid_derivative(a: Value, delta: Value) -> Value:

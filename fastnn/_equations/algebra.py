@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Literal, NamedTuple
 
-from .formats import FORMATS, Format
+from fastnn._equations.formats import FORMATS, Format
 
 Kind = Literal["real", "integer", "condition"]
 Equation = Callable[..., "Value | tuple[Value, ...]"]

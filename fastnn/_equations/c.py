@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-from . import functions, losses
-from .activations import DERIVATIVES, EQUATIONS, Activation
-from .algebra import Equation, Value, signature, trace
-from .losses import Loss
-from .updates import NUMBERS, Rule
+from fastnn._equations import functions, losses
+from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
+from fastnn._equations.algebra import Equation, Value, signature, trace
+from fastnn._equations.losses import Loss
+from fastnn._equations.updates import NUMBERS, Rule
 
 RULES = {row: row.equation for row in Rule}
 FUNCTIONS: tuple[Equation, ...] = (functions.exp, functions.log, functions.log_of_1_plus, losses.sigmoid_cross_entropy)

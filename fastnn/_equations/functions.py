@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .algebra import Value, fma, select
+from fastnn._equations.algebra import Value, fma, select
 
 SIGMOID_RANGE = 40.0  # beyond, sigmoid is 1
 

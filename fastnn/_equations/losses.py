@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-from .activations import Activation
-from .algebra import Equation, Value, select
-from .functions import exp, log_of_1_plus_unit, minus_abs, sigmoid
+from fastnn._equations.activations import Activation
+from fastnn._equations.algebra import Equation, Value, select
+from fastnn._equations.functions import exp, log_of_1_plus_unit, minus_abs, sigmoid
 
 Kind = Literal["classes", "answers", "numbers"]
 Domain = Literal["real", "unit interval", "not negative"]

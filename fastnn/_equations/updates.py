@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from .algebra import Equation, Number, Value, fma, sqrt
+from fastnn._equations.algebra import Equation, Number, Value, fma, sqrt
 
 
 def _gradient(sums: Value, theta: Value, scale: Number, l2: Number) -> Value:
