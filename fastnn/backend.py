@@ -28,8 +28,8 @@ import numpy.typing as npt
 from fastnn import _kernels
 from fastnn._checks import check_integer
 from fastnn._kernels import contract, reference
-from fastnn._kernels.compiled import CompiledKernels
-from fastnn._kernels.contract import Array, Data, Integers, Rule
+from fastnn._kernels.compiled import CompiledKernels, is_plain
+from fastnn._kernels.contract import Array, Data, Integers
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job
 from fastnn.network import Network
@@ -87,7 +87,7 @@ class Prepared:
         self._kernels: CompiledKernels | None = getattr(kernels, "compiled_kernels", None)
         self._forward = Request(rows, rows)
         self._gradient = Request(rows, rows, backward=True)
-        plain = self._optimizer.rule == Rule.SGD and self._optimizer.state_vectors == 0
+        plain = is_plain(architecture.model, self._optimizer.rule, self._optimizer.state_vectors)
         self._step = Request(rows, rows, backward=True, training=True, per_sample=plain and rows == 1)
         self._idle: dict[Request, list[Job]] = {}
         for request in (self._forward, self._gradient, self._step):

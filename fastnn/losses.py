@@ -52,6 +52,7 @@ LOSSES = {
             Code.SIGMOID_CROSS_ENTROPY,
         ),
         Loss("squared_error", "1/2 sum_k (h_k - y_k)^2", ActivationCode.IDENTITY, Code.SQUARED_ERROR),
+        Loss("poisson", "sum_k (h_k - y_k log h_k)", ActivationCode.EXP, Code.POISSON),
     )
 }
 

@@ -46,10 +46,10 @@ class Network:
     sizes : sequence of int
         Units of each layer, inputs first, outputs last; two sizes make a linear, logistic or softmax regression.
     activation : str, Activation or a sequence of them, default "sigmoid"
-        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), or
-        ``leaky_relu(slope)``.
-    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"}
-        Fixes the output unit: softmax, sigmoid, identity.
+        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "gelu",
+        or ``leaky_relu(slope)``.
+    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"}
+        Fixes the output unit: softmax, sigmoid, identity, exp. Poisson's targets are counts, or other numbers >= 0.
     dtype : {"float32", "float64"}
         Of the parameters and of all computation.
     rng : int, numpy.random.Generator or None
@@ -199,7 +199,7 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
-            Labels 0 .. K - 1 or a 0/1 matrix (classification), real values (squared error).
+            Labels 0 .. K - 1 or a 0/1 matrix (classification), real values (squared error, Poisson).
         optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, default "adam"
             Its state is kept for the next call while the rule stays the same.
         learning_rate : float, optional
@@ -285,22 +285,22 @@ class Network:
         Raises
         ------
         ValueError
-            If the loss is the squared error: its outputs are no probabilities.
+            If the loss is no cross entropy: its outputs are no probabilities.
         """
         if not self.architecture.loss.classifies:
-            raise ValueError("predict_proba needs a cross-entropy loss; this network's loss is 'squared_error'")
+            raise ValueError(f"predict_proba needs a cross-entropy loss; this network's loss is {self.loss_name!r}")
         return self.forward(X)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the predicted targets, in the form of those trained on.
 
         Labels (m,) for softmax, and for sigmoid outputs trained on labels; otherwise for sigmoid outputs 0 or 1 each,
-        (m, K), where the probability is at least 1/2; for the squared error the outputs. One output gives (m,).
+        (m, K), where the probability is at least 1/2; for real targets the outputs. One output gives (m,).
         """
         return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return the accuracy: the share of the samples all of whose answers are right; for the squared error R^2.
+        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
 
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
         same.

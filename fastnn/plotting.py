@@ -178,7 +178,7 @@ def plot_activations(slope: float = 0.2, *, figure: Figure | None = None) -> Fig
     for i, (title, activation) in enumerate(panels.items()):
         ax = figure.add_subplot(2, 2, i + 1)
         a = reference.activate(activation.code, activation.slope, z)
-        slopes = reference.derivative(activation.code, activation.slope, a)
+        slopes = reference.derivative(activation.code, activation.slope, a, z)
         if activation.gain == "he":  # a rectifier's derivative jumps at 0: no line joins its two levels
             slopes[z == 0] = np.nan
         ax.axhline(0, color="#CCCCCC", linewidth=0.8, zorder=0)

@@ -25,8 +25,8 @@ from fastnn.data import as_data
 os.environ.setdefault("FASTNN_QUIET", "1")  # whichever test compiles first, its stderr is its own
 COMPILED = ("numba", "cython")
 REQUIRED = [name for name in os.environ.get("FASTNN_TEST_BACKENDS", "").replace(" ", "").split(",") if name]
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu")
-LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "gelu")
+LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson")
 
 
 def absence(backend: str) -> str | None:
@@ -123,6 +123,8 @@ class Case:
 
 def random_targets(rng, loss, m, outputs, labelled=False):
     """Return labels, a 0/1 matrix (also for one output) or real values."""
+    if loss == "poisson":
+        return rng.poisson(1.5, (m, outputs)).astype(float)
     if loss == "softmax_cross_entropy" or (labelled and loss != "squared_error"):
         return rng.integers(0, max(2, outputs) if labelled else outputs, m)
     if loss == "sigmoid_cross_entropy":

@@ -48,6 +48,8 @@ def g(activation, slope, z):
             return z if z > 0 else 0.0
         case "leaky_relu":
             return z if z > 0 else slope * z
+        case "gelu":
+            return z * (1 + math.erf(z / math.sqrt(2))) / 2
     raise AssertionError(activation)
 
 
@@ -63,6 +65,8 @@ def g_prime(activation, slope, z):
             return 1.0 if z > 0 else 0.0
         case "leaky_relu":
             return 1.0 if z > 0 else slope
+        case "gelu":
+            return (1 + math.erf(z / math.sqrt(2))) / 2 + z * math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     raise AssertionError(activation)
 
 
@@ -74,6 +78,8 @@ def output(loss, z):
             return [math.exp(v) / total for v in z]
         case "sigmoid_cross_entropy":
             return [1 / (1 + math.exp(-v)) for v in z]
+        case "poisson":
+            return [math.exp(v) for v in z]
     return list(z)
 
 
@@ -83,6 +89,8 @@ def sample_loss(loss, h, y):
             return -sum(y_k * math.log(h_k) for h_k, y_k in zip(h, y, strict=True))
         case "sigmoid_cross_entropy":
             return -sum(y_k * math.log(h_k) + (1 - y_k) * math.log(1 - h_k) for h_k, y_k in zip(h, y, strict=True))
+        case "poisson":
+            return sum(h_k - y_k * math.log(h_k) for h_k, y_k in zip(h, y, strict=True))
     return sum((h_k - y_k) ** 2 for h_k, y_k in zip(h, y, strict=True)) / 2
 
 
@@ -95,6 +103,8 @@ def output_delta(loss, h, y):
             return [sum(dh[j] * h[j] * ((j == k) - h[k]) for j in K) for k in K]
         case "sigmoid_cross_entropy":
             return [(-y[k] / h[k] + (1 - y[k]) / (1 - h[k])) * h[k] * (1 - h[k]) for k in K]
+        case "poisson":
+            return [(1 - y[k] / h[k]) * h[k] for k in K]
     return [h[k] - y[k] for k in K]
 
 

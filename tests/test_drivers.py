@@ -61,7 +61,7 @@ def total(job: Job, like: Reals, n: int) -> float:
             continue
         result += x[j] * job.l2
     while i < field(job, 1, N_OUT):
-        call(job.activate, (SIGMOID_LOSS, 0.5, x, min(i, n)))
+        call(job.activate, (SIGMOID_LOSS, 0.5, x, x, min(i, n)))
         i += 1
     return result if result > 0.0 else -result
 '''
@@ -81,7 +81,7 @@ cdef inline double total_f32(Job * job, float * like, int64_t n) noexcept nogil:
             continue
         result += (x[j] * job.l2)
     while (i < (<int64_t *>job.table)[1 * COLUMNS + N_OUT]):
-        F32.activate(SIGMOID_LOSS, 0.5, x, min(i, n))
+        F32.activate(SIGMOID_LOSS, 0.5, x, x, min(i, n))
         i += 1
     return (result if (result > 0.0) else (-result))
 """
@@ -125,8 +125,8 @@ STATEMENTS = {
     "y = advance(n, n)": "argument 1 of advance is int, not pointer",
     "y = real(x, n)": "argument 2 of real is int, not float",
     "y = min(n, 1.0)": "argument 2 of min is float, not int",
-    "activate(1, 0, x, n)": "argument 2 of activate is int, not float",
-    "call(job.activate, (1, 0.0, losses, n))": "argument 3 of activate is Numbers, not Reals",
+    "activate(1, 0, x, x, n)": "argument 2 of activate is int, not float",
+    "call(job.activate, (1, 0.0, losses, x, n))": "argument 3 of activate is Numbers, not Reals",
     "y = n / 2": "Div of int and int is not in the language",
     "y = x[0] * n": "Mult of Real and int is not in the language",
     "y = x[0] < n": "Sub of Real and int is not in the language",
@@ -138,7 +138,7 @@ STATEMENTS = {
     "y = n, n": "2 values are assigned to y",
     "job.scale = n": "job.scale is float, not int",
     "job.layer = x[0]": "job.layer is int, not Real",
-    "y = activate(1, 0.0, x, n)": "y gets no value",
+    "y = activate(1, 0.0, x, x, n)": "y gets no value",
     "advance = n": "advance is the name of something else",
     "multiply = n": "multiply is the name of something else",
     "N_IN = n": "N_IN is the name of something else",

@@ -32,6 +32,8 @@ NETS = {
     "narrow": ((5, 7, 1), ("tanh",), "sigmoid_cross_entropy", [0, 0], [0, 0]),
     "narrow-two-vectors": ((9, 12, 1), ("sigmoid",), "squared_error", [0, 0], [0, 0]),
     "narrow-many": ((15, 20, 1), ("sigmoid",), "sigmoid_cross_entropy", [0, 0], [0, 0]),
+    "narrow-counts": ((5, 7, 1), ("tanh",), "poisson", [0, 0], [0, 0]),
+    "counts": ((40, 44, 1), ("tanh",), "poisson", [1, 0], [0, 0]),
     "first": ((40, 33, 3), ("sigmoid",), "softmax_cross_entropy", [1, 0], [0, 0]),
     "first-and-second": ((40, 44, 40, 3), ("sigmoid", "tanh"), "sigmoid_cross_entropy", [1, 1, 0], [0, 1, 0]),
     "all": ((40, 44, 40, 24), ("tanh", "sigmoid"), "softmax_cross_entropy", [1, 1, 1], [0, 1, 1]),

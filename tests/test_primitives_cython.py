@@ -54,7 +54,7 @@ def computed(name, x):
     if name in ("exp", "log"):
         primitive(f"{name}_array", dtype)(at(z), z.size)
     else:
-        primitive("activate", dtype)(Activation[name.upper()], 0, at(z), z.size)
+        primitive("activate", dtype)(Activation[name.upper()], 0, at(z), at(z), z.size)
     return z
 
 
@@ -111,7 +111,7 @@ def test_array_forms_stay_within_n(level, dtype):
     for n in range(2 * kernels.lanes(4) + 2):
         z = rng.normal(size=n + 20).astype(dtype)
         before = z.copy()
-        run(Activation.SIGMOID, 0, at(z), n)
+        run(Activation.SIGMOID, 0, at(z), at(z), n)
         np.testing.assert_array_equal(z[:n], computed("sigmoid", before)[:n])
         np.testing.assert_array_equal(z[n:], before[n:])
 
@@ -119,10 +119,11 @@ def test_array_forms_stay_within_n(level, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cross_entropy_from_logits(level, dtype):
     z = np.linspace(-90, 90, 10_001).astype(dtype)
-    run = primitive("sigmoid_cross_entropy_array", dtype)
+    run = primitive("loss_and_delta", dtype)
     for y in (np.zeros_like(z), np.ones_like(z)):
         out = np.empty_like(z)
-        run(at(z), at(y), at(out), z.size)
+        deltas = z.copy()
+        run(contract.Loss.SIGMOID_CROSS_ENTROPY, at(deltas), at(y), at(out), z.size)
         wide = z.astype(np.longdouble)
         expected = np.logaddexp(np.longdouble(0), np.where(y > 0, -wide, wide))
         normal = expected >= np.finfo(dtype).tiny
@@ -297,9 +298,9 @@ class Layer(NamedTuple):
 
 
 def some_layers(dtype):
-    """Yield layers of every activation, whose widths take every number of vectors that columns go by."""
+    """Yield layers of every activation but gelu, whose widths take every number of vectors that columns go by."""
     lanes = kernels.lanes(np.dtype(dtype).itemsize)
-    for activation, n in itertools.product(ACTIVATIONS, (1, lanes, lanes + 1, 7 * lanes - 1, 9 * lanes)):
+    for activation, n in itertools.product(ACTIVATIONS[:-1], (1, lanes, lanes + 1, 7 * lanes - 1, 9 * lanes)):
         yield Layer(n, -(-n // lanes) * lanes, Activation[activation.upper()], 0.1, 0.75)
 
 

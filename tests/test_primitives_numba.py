@@ -20,7 +20,7 @@ from conftest import check_softmax_columns
 pytest.importorskip("numba")
 
 from fastnn._equations import functions
-from fastnn._kernels.contract import Activation
+from fastnn._kernels.contract import Activation, Loss
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN, BIAS_FROM_MEMORY, FROM_BIAS
 from fastnn._kernels.numba import cache, simd
 from fastnn._kernels.numba.atomics import (
@@ -38,9 +38,9 @@ from fastnn._kernels.numba.elementwise import (
     activated,
     exp_array,
     log_array,
+    loss_and_delta,
     multiply_by_derivative,
     sigmoid_,
-    sigmoid_cross_entropy_array,
     times_derivative,
 )
 from fastnn._kernels.numba.equations import of_lanes
@@ -83,7 +83,7 @@ def run_log(z, n):
 
 @entry_point
 def run_activate(activation, slope, z, n):
-    activate(activation, slope, pointer(z, 0), n)
+    activate(activation, slope, pointer(z, 0), pointer(z, 0), n)
 
 
 @entry_point
@@ -92,8 +92,8 @@ def run_derivative(activation, slope, a, delta, n):
 
 
 @entry_point
-def run_cross_entropy(z, y, out, n):
-    sigmoid_cross_entropy_array(pointer(z, 0), pointer(y, 0), pointer(out, 0), n)
+def run_loss(loss, z, y, out, n):
+    loss_and_delta(loss, pointer(z, 0), pointer(y, 0), pointer(out, 0), n)
 
 
 @entry_point
@@ -259,7 +259,7 @@ def test_cross_entropy_from_logits(dtype):
     z = z[np.abs(z) < 1e30]
     for y in (np.zeros_like(z), np.ones_like(z)):
         out = np.empty_like(z)
-        run_cross_entropy(z, y, out, z.size)
+        run_loss(int(Loss.SIGMOID_CROSS_ENTROPY), z.copy(), y, out, z.size)
         wide = z.astype(np.longdouble)
         expected = np.logaddexp(np.longdouble(0), np.where(y > 0, -wide, wide))
         normal = expected >= np.finfo(dtype).tiny
@@ -551,7 +551,7 @@ LEVEL_SCRIPT = """
         rows, cols = C.shape
         c = pointer(C, 0)
         multiply(rows, cols, A.shape[1], pointer(A, 0), A.shape[1], 1, pointer(W, 0), cols, c, cols, 2, pointer(b, 0))
-        activate(1, 0.0, c, C.size)
+        activate(1, 0.0, c, c, C.size)
 
     rng = np.random.default_rng(0)
     A, W, b = (rng.normal(size=s).astype("float32") for s in ((19, 33), (33, 80), (80,)))

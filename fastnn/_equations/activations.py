@@ -1,11 +1,11 @@
-"""The activations, their derivatives taken from the output, and the table that kernels choose from."""
+"""The activations, their derivatives taken from what the forward pass saves, and the table that kernels choose from."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 from fastnn._equations.algebra import Equation, Number, Value, fma, select, signature
-from fastnn._equations.functions import minus_abs, normal_tail, sigmoid, tanh
+from fastnn._equations.functions import exp, minus_abs, normal_tail, sigmoid, tanh
 
 
 def sigmoid_derivative(a: Value, delta: Value) -> Value:
@@ -47,11 +47,17 @@ def gelu(z: Value) -> tuple[Value, Value]:
     return bounded * below, fma(bounded.at_most(bound), density, below)
 
 
+def gelu_derivative(saved: Value, delta: Value) -> Value:
+    """Return delta times the derivative that the forward pass has saved."""
+    return delta * saved
+
+
 class Activation(IntEnum):
-    """The code by which kernels know an activation, with its equations; softmax is an output unit only.
+    """The code by which kernels know an activation, with its equations; exp and softmax are output units only.
 
     Each row: the code, g(z), delta g'(z) of the output a = g(z) and delta, both as texts, and the initialiser that
-    keeps the variance of signals from layer to layer. Equations that take a slope name it as their last input.
+    keeps the variance of signals from layer to layer. Equations that take a slope name it as their last input. Where g'
+    does not follow from the output, the first equation returns both, g(z) and what the second one takes in its place.
     """
 
     equation: Equation | None
@@ -81,12 +87,19 @@ class Activation(IntEnum):
         """Whether it has a slope for z < 0."""
         return self.equation is not None and "slope" in signature(self.equation).numbers
 
+    @property
+    def saves(self) -> bool:
+        """Whether the derivative does not follow from the output: what it needs has memory of its own."""
+        return self.equation is not None and signature(self.equation).results > 1
+
     IDENTITY = 0, None, None, "z", "1", "glorot"
     SIGMOID = 1, sigmoid, sigmoid_derivative, "1 / (1 + exp(-z))", "a - a^2", "glorot"
     TANH = 2, tanh, tanh_derivative, "tanh(z)", "1 - a^2", "glorot"
     RELU = 3, relu, relu_derivative, "max(z, 0)", "1 if a > 0 else 0", "he"
     LEAKY_RELU = 4, leaky_relu, leaky_relu_derivative, "z if z > 0 else slope z", "1 if a > 0 else slope", "he"
     SOFTMAX = 5
+    EXP = 6, exp, None, "exp(z)"
+    GELU = 7, gelu, gelu_derivative, "z P(N < z), N normal", "P(N < z) + z p(z)", "he"
 
 
 EQUATIONS = {row: row.equation for row in Activation if row.equation}

@@ -14,7 +14,7 @@ from pathlib import Path
 from fastnn._equations import functions, losses
 from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
 from fastnn._equations.algebra import Equation, Value, signature, trace
-from fastnn._equations.losses import Loss
+from fastnn._equations.losses import VALUES_AND_DELTAS, Loss
 from fastnn._equations.updates import NUMBERS, Rule
 
 RULES = {row: row.equation for row in Rule}
@@ -92,7 +92,7 @@ def _loop(equation: Equation) -> Iterator[str]:
 def _choice(
     head: str,
     code: str,
-    table: Mapping[Activation, Equation] | Mapping[Rule, Equation],
+    table: Mapping[Activation, Equation] | Mapping[Loss, Equation] | Mapping[Rule, Equation],
     inputs: Sequence[str],
     outputs: Sequence[str] = (),
 ) -> Iterator[str]:
@@ -115,11 +115,15 @@ def _choices() -> Iterator[str]:
     """Yield the functions that choose from the tables."""
     vectors = "INLINE vec {}(const ptrdiff_t activation, vec {}, vec slope)"
     arrays = "static void {}(ptrdiff_t activation, double slope, {}, ptrdiff_t n)"
-    yield from _choice(vectors.format("activated", "z"), "activation", EQUATIONS, ["z"])
+    from_output = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
+    yield from _choice(vectors.format("activated", "z"), "activation", from_output, ["z"])
     yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", DERIVATIVES, ["a", "delta"])
-    yield from _choice(arrays.format("activate", "REAL *z"), "activation", EQUATIONS, ["z"], ["z"])
+    head = arrays.format("activate", "REAL *z, REAL *saved")
+    yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
     yield from _choice(head, "activation", DERIVATIVES, ["a", "delta"], ["delta"])
+    head = "static void loss_and_delta(ptrdiff_t loss, REAL *z, const REAL *y, REAL *value, ptrdiff_t n)"
+    yield from _choice(head, "loss", VALUES_AND_DELTAS, ["z", "y"], ["value", "z"])
     state, numbers = ("theta", "m1", "m2"), ", ".join(f"REAL {name}" for name in NUMBERS)
     arguments = f"int rule, const REAL *sums, {', '.join(f'REAL *{name}' for name in state)}, {numbers}, ptrdiff_t n"
     yield from _choice(f"INLINE void take_step({arguments})", "rule", RULES, ["sums", *state], state)
@@ -127,10 +131,10 @@ def _choices() -> Iterator[str]:
 
 def header(others: Sequence[Equation] = ()) -> str:
     """Return equations.h: what the primitives call, and other equations."""
-    tables = (*EQUATIONS.values(), *DERIVATIVES.values(), *RULES.values())
+    tables = (*EQUATIONS.values(), *DERIVATIVES.values(), *VALUES_AND_DELTAS.values(), *RULES.values())
     equations = dict.fromkeys([*FUNCTIONS, *tables, *others])  # each once
     names = [f"{equation.__name__}_{ending}" for equation in equations for ending in ("vec", "map")]
-    names += ["activated", "times_derivative", "activate", "multiply_by_derivative", "take_step"]
+    names += ["activated", "times_derivative", "activate", "multiply_by_derivative", "loss_and_delta", "take_step"]
     lines = ["/* Made of fastnn/_equations by its c.py: the equations of one level and type. */"]
     lines += [f"#define {name} NAME({name})" for name in names]
     for bits, (condition, instructions) in product((32, 64), LEVELS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, cast
 
 from fastnn._equations.activations import Activation
 from fastnn._equations.algebra import Equation, Value, select
@@ -46,6 +46,16 @@ def poisson_delta(z: Value, y: Value) -> Value:
     return exp(z) - y
 
 
+def value_and_delta(value: Equation, delta: Equation) -> Equation:
+    """Return the equation that computes both of one z and y."""
+
+    def both(z: Value, y: Value) -> tuple[Value, Value]:
+        return cast("Value", value(z, y)), cast("Value", delta(z, y))
+
+    both.__name__ = f"{value.__name__}_and_delta"
+    return both
+
+
 class Loss(IntEnum):
     """The code by which kernels know a loss, with its equations.
 
@@ -74,3 +84,12 @@ class Loss(IntEnum):
         1, sigmoid_cross_entropy, sigmoid_cross_entropy_delta, Activation.SIGMOID, "answers", "unit interval",
     )  # fmt: skip
     SQUARED_ERROR = 2, squared_error, squared_error_delta, Activation.IDENTITY, "numbers", "real"
+    POISSON = 3, poisson, poisson_delta, Activation.EXP, "numbers", "not negative"
+
+
+# Of the losses of single outputs: softmax needs whole rows.
+VALUES_AND_DELTAS = {
+    row: value_and_delta(row.value_equation, row.delta_equation)
+    for row in Loss
+    if row.value_equation and row.delta_equation
+}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels import division
-from fastnn._kernels.contract import Array, Data, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Optimizer, Rule
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
@@ -21,6 +21,17 @@ MAX_SHRINKAGE = 0.05
 
 _ANY_NUMBER = 1 << 20  # of threads; work that is for one thread alone then need not ask how many there are
 _NO_LABELS = np.empty(0, dtype=np.int64)
+
+
+_SAVING = frozenset(int(code) for code in Activation if code.saves)
+
+
+def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
+    """Return whether the kernels of per-sample descent take the steps of a rule.
+
+    Their rule has no state, and they take derivatives from outputs.
+    """
+    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations)
 
 
 class CompiledKernels(ABC):
@@ -122,7 +133,7 @@ class CompiledKernels(ABC):
 
         Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
         """
-        plain = optimizer.rule == Rule.SGD and len(optimizer.state) == 0
+        plain = is_plain(model, optimizer.rule, len(optimizer.state))
         per_sample = plain and float(optimizer.rates.max() * optimizer.l2) < MAX_SHRINKAGE
         self._train(model, parameters, data, order, 1, optimizer, losses, epochs, per_sample)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Array, Data, Integers, Model, Optimizer
+from fastnn._kernels.contract import Activation, Array, Data, Integers, Model, Optimizer
 from fastnn._kernels.division import Costs, Division, Request, divide
 from fastnn._kernels.layout import Layout, layout
 from fastnn._kernels.schema import CACHE_LINE, CALL, COLUMNS, FIRST_WORDS, NUMBERS, STRUCT_WORDS, WORD, WORDS
@@ -40,7 +40,8 @@ class Plan:
 @lru_cache(maxsize=256)
 def plan(model: Model, lanes: int, itemsize: int, request: Request, threads: int, costs: Costs) -> Plan:
     """Return the plan of a request, for at most so many threads."""
-    layers = layout(model.sizes, lanes, itemsize)
+    saves = tuple(Activation(code).saves for code in model.activations)
+    layers = layout(model.sizes, lanes, itemsize, saves)
     division = divide(layers, request, threads, costs)
     return Plan(model, layers, request, division, lay_out(layers, division, request))
 

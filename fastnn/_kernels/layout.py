@@ -21,6 +21,8 @@ class Layout:
     width_in, width_out : tuple of int
         Units up to whole vectors. A single output behind a hidden layer is a dot product, of width 1: its lanes would
         be empty but for one.
+    saves : tuple of bool
+        Whether what the derivative of a layer's activation needs has memory of its own.
     """
 
     lanes: int
@@ -29,6 +31,7 @@ class Layout:
     n_out: tuple[int, ...]
     width_in: tuple[int, ...]
     width_out: tuple[int, ...]
+    saves: tuple[bool, ...]
 
     @property
     def layers(self) -> int:
@@ -68,8 +71,9 @@ class Layout:
 
 
 @lru_cache(maxsize=256)
-def layout(sizes: tuple[int, ...], lanes: int, itemsize: int) -> Layout:
-    """Return the layout of a network's layers, of these sizes, in vectors of so many lanes."""
+def layout(sizes: tuple[int, ...], lanes: int, itemsize: int, saves: tuple[bool, ...] | None = None) -> Layout:
+    """Return the layout of a network's layers, of these sizes, in vectors of so many lanes; by default none saves."""
     padded = [-(-n // lanes) * lanes for n in sizes]
     last = 1 if len(sizes) > 2 and sizes[-1] == 1 else padded[-1]
-    return Layout(lanes, itemsize, sizes[:-1], sizes[1:], tuple(padded[:-1]), (*padded[1:-1], last))
+    saves = saves or (False,) * (len(sizes) - 1)
+    return Layout(lanes, itemsize, sizes[:-1], sizes[1:], tuple(padded[:-1]), (*padded[1:-1], last), saves)

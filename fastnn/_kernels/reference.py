@@ -7,6 +7,7 @@ respect to Z times m, the number of samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 
@@ -44,13 +45,22 @@ def activate(activation: int, slope: float, Z: Array) -> Array:
             A = np.maximum(Z, 0)
         case Activation.LEAKY_RELU:
             A = np.where(Z > 0, Z, Z.dtype.type(slope) * Z)
+        case Activation.EXP:
+            A = np.exp(Z)
+        case Activation.GELU:
+            A = Z * normal_probability(Z)
         case _:
             A = softmax(Z)
     return A
 
 
-def derivative(activation: int, slope: float, A: Array) -> Array:
-    """g'(Z), taken from the output A = g(Z)."""
+def normal_probability(Z: Array) -> Array:
+    """P(N < z) of a normal number N, erfc(-z / sqrt(2)) / 2: small ones keep their digits."""
+    return np.array([math.erfc(-z / math.sqrt(2)) / 2 for z in Z.ravel().tolist()], Z.dtype).reshape(Z.shape)
+
+
+def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) -> Array:
+    """g'(Z), taken from the output A = g(Z), for gelu from Z."""
     match activation:
         case Activation.IDENTITY:
             return np.ones_like(A)
@@ -60,6 +70,10 @@ def derivative(activation: int, slope: float, A: Array) -> Array:
             return 1 - A * A
         case Activation.RELU:
             return (A > 0).astype(A.dtype)
+        case Activation.GELU:
+            assert Z is not None
+            density: Array = np.exp(-Z * Z / 2) / A.dtype.type(math.sqrt(2 * math.pi))
+            return normal_probability(Z) + Z * density
         case _:
             return np.where(A > 0, A.dtype.type(1), A.dtype.type(slope))
 
@@ -80,12 +94,12 @@ def layers(model: Model, parameters: Array) -> Iterator[tuple[Array, Array]]:
         yield W, b
 
 
-def propagate(model: Model, parameters: Array, X: Array) -> tuple[list[Array], Array]:
-    """Return the layers' outputs A_1 = X, ..., A_L and the last layer's input Z_L."""
-    A, Z = [X], X
+def propagate(model: Model, parameters: Array, X: Array) -> tuple[list[Array], list[Array]]:
+    """Return the layers' outputs A_1 = X, ..., A_L and their inputs Z_2, ..., Z_L, with X in front."""
+    A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
-        Z = A[-1] @ W + b
-        A.append(activate(model.activations[layer], model.slopes[layer], Z))
+        Z.append(A[-1] @ W + b)
+        A.append(activate(model.activations[layer], model.slopes[layer], Z[-1]))
     return A, Z
 
 
@@ -113,6 +127,8 @@ def mean_loss(model: Model, Z: Array, Y: Array) -> float:
             total = (log_sum - (Z * Y).sum(axis=1)).sum()
         case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
             total = (np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))).sum()
+        case Loss.POISSON:
+            total = (np.exp(Z) - Y * Z).sum()
         case _:
             total = ((Z - Y) ** 2).sum() / 2
     return float(total / len(Z))
@@ -128,7 +144,7 @@ def penalty(model: Model, parameters: Array, l2: float) -> float:
 def loss(model: Model, parameters: Array, data: Data, l2: float) -> float:
     """Return J."""
     _, Z = propagate(model, parameters, data.X)
-    return mean_loss(model, Z, target_matrix(model, data)) + penalty(model, parameters, l2 / len(Z))
+    return mean_loss(model, Z[-1], target_matrix(model, data)) + penalty(model, parameters, l2 / len(data.X))
 
 
 def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
@@ -143,8 +159,8 @@ def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradie
         dW[:] = A[layer].T @ dZ / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
-            dZ = dZ @ W.T * derivative(model.activations[layer - 1], model.slopes[layer - 1], A[layer])
-    return mean_loss(model, Z, Y)
+            dZ = dZ @ W.T * derivative(model.activations[layer - 1], model.slopes[layer - 1], A[layer], Z[layer])
+    return mean_loss(model, Z[-1], Y)
 
 
 def loss_and_gradient(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:

@@ -32,7 +32,7 @@ PLAN = (
     "chunk_losses", "one", "logits", "logits_size", "scratch", "scratch_size", "gram", "staged", "staged_targets",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
-    "sigmoid_cross_entropy_array", "lead", "run_task",
+    "loss_and_delta", "lead", "run_task",
 )  # fmt: skip
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
@@ -58,7 +58,8 @@ NUMBERS = frozenset(
 )  # fmt: skip
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
-# previous layer's outputs), outputs and deltas in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
+# previous layer's outputs), outputs, deltas and what the derivative needs (SAVED: the outputs themselves, where it
+# follows from them) in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
 # layer, divided ones, a deferred second one, and where nothing goes backward. DEFERRED says that per-sample descent
@@ -68,7 +69,7 @@ NUMBERS = frozenset(
 # a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
-    "packed", "bias", "transposed", "outputs", "deltas", "sums", "deferred", "split", "first_block", "flipped",
+    "packed", "bias", "transposed", "outputs", "saved", "deltas", "sums", "deferred", "split", "first_block", "flipped",
 )  # fmt: skip
 
 

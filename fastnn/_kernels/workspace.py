@@ -71,10 +71,17 @@ def lay_out(layout: Layout, division: Division, request: Request) -> Workspace:
 
 
 def _columns_of_a_tile(layout: Layout, rows: int) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Return where each layer's outputs and deltas lie in a tile; the output's delta takes the output's place."""
+    """Return where each layer's outputs and deltas lie in a tile, and what its derivative needs.
+
+    The output's delta takes the output's place.
+    """
     outputs, end = _offsets(rows * width for width in layout.width_out)
     deltas, end = _offsets((rows * width for width in layout.width_out[:-1]), end)
-    return {"outputs": outputs, "deltas": (*deltas, outputs[-1])}, end
+    own, end = _offsets(
+        (rows * width * saves for width, saves in zip(layout.width_out, layout.saves, strict=True)), end
+    )
+    saved = tuple(own[i] if saves else outputs[i] for i, saves in enumerate(layout.saves))
+    return {"outputs": outputs, "saved": saved, "deltas": (*deltas, outputs[-1])}, end
 
 
 def _sums(layout: Layout) -> Iterator[int]:

@@ -81,7 +81,12 @@ def as_targets(
             raise ValueError(f"{name} must be a matrix (m, {outputs}), one column an output; got shape {array.shape}")
         array = array[:, None]
     if not loss.classifies:
-        return no_labels, _convert(array, dtype, check_finite, name)
+        targets = _convert(array, dtype, check_finite, name)
+        if loss.code.domain == "not negative" and targets.min() < 0:
+            row, column = np.argwhere(targets < 0)[0]
+            found = f"{targets[row, column]:g} in row {row}, column {column}"
+            raise ValueError(f"{name} must not be negative for loss={loss.name!r}; found {found}")
+        return no_labels, targets
     for part in _in_parts(array):
         if not _is_binary(part):
             wrong = (part != 0) & (part != 1)

@@ -20,6 +20,7 @@ from fastnn._kernels.numba.memory import (
     N_OUT,
     OUTPUTS,
     PACKED,
+    SAVED,
     SUMS,
     TRANSPOSED,
     WIDTH_IN,
@@ -146,25 +147,26 @@ def forward(job: Job, memory: Reals, first: int, A: Reals, stride: int, tile_row
             mode = BIAS_FROM_MEMORY if layer == 0 and in_order(job) else FROM_BIAS
             call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, mode, b))
         if layer < job.layers - 1:
-            call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, rows * width))
+            saved = layer_memory(job, memory, layer, SAVED, tile_row)
+            call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, saved, rows * width))
         A, stride = Z, width
 
 
 @kernel
 def backward(job: Job, memory: Reals, first: int, tile_row: int, rows: int) -> None:
-    """Compute the deltas below the layers from ``first`` on: delta_l = (delta_{l+1} W^T) * g'(A_l)."""
+    """Compute the deltas below the layers from ``first`` on: delta_l = (delta_{l+1} W^T) * g'(Z_l)."""
     for layer in range(job.layers - 1, max(first, 1) - 1, -1):
         width_in, width_out = field(job, layer, WIDTH_IN), field(job, layer, WIDTH_OUT)
         delta_out = layer_memory(job, memory, layer, DELTAS, tile_row)
         delta_in = layer_memory(job, memory, layer - 1, DELTAS, tile_row)
-        A = layer_memory(job, memory, layer - 1, OUTPUTS, tile_row)
+        saved = layer_memory(job, memory, layer - 1, SAVED, tile_row)
         W_T, depth = reals(memory, field(job, layer, TRANSPOSED)), field(job, layer, N_OUT)
         call(
             job.multiply,
             (rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, ASSIGN, delta_in),
         )
         slope = numbers(job.slopes)[layer - 1]
-        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, A, delta_in, rows * width_in))
+        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, saved, delta_in, rows * width_in))
 
 
 @kernel

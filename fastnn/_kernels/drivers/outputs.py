@@ -10,6 +10,7 @@ from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
     ACTIVATION,
     OUTPUTS,
+    SAVED,
     WIDTH_OUT,
     call,
     field,
@@ -19,8 +20,7 @@ from fastnn._kernels.numba.memory import (
 )
 from fastnn._kernels.numba.simd import advance
 
-SOFTMAX, SIGMOID = int(Activation.SOFTMAX), int(Activation.SIGMOID)
-SOFTMAX_LOSS, SIGMOID_LOSS = int(Loss.SOFTMAX_CROSS_ENTROPY), int(Loss.SIGMOID_CROSS_ENTROPY)
+SOFTMAX, SOFTMAX_LOSS = int(Activation.SOFTMAX), int(Loss.SOFTMAX_CROSS_ENTROPY)
 
 
 @kernel
@@ -41,7 +41,8 @@ def output_units(job: Job, thread: int, memory: Reals, rows: int, outputs: Reals
         softmax_rows(job, thread, Z, width, rows, outputs)
     else:
         compact(Z, width, K, rows, outputs)
-        call(job.activate, (activation, numbers(job.slopes)[last], outputs, rows * K))
+        saved = layer_memory(job, memory, last, SAVED, 0)
+        call(job.activate, (activation, numbers(job.slopes)[last], outputs, saved, rows * K))
 
 
 @kernel
@@ -87,53 +88,27 @@ def add_outputs(values: Reals, K: int, rows: int, losses: Numbers) -> None:
 
 
 @kernel
-def sigmoid_deltas(job: Job, outputs: Reals, Y: Reals, entropies: Reals, rows: int, losses: Numbers) -> None:
-    """Turn the outputs' z into sigmoid(z) - y, and write each row's loss."""
-    K = job.n_outputs
-    call(job.sigmoid_cross_entropy_array, (outputs, Y, entropies, rows * K))
-    call(job.activate, (SIGMOID, 0.0, outputs, rows * K))
-    for i in range(rows * K):
-        outputs[i] -= Y[i]
-    add_outputs(entropies, K, rows, losses)
-
-
-@kernel
-def linear_deltas(Z: Reals, width: int, Y: Reals, K: int, rows: int, losses: Numbers) -> None:
-    """Turn each row's z into z - y, and write its loss."""
-    for r in range(rows):
-        total = 0.0
-        for k in range(K):
-            delta = Z[r * width + k] - Y[r * K + k]
-            Z[r * width + k] = delta
-            total += delta * delta
-        losses[r] = total / 2
-
-
-@kernel
 def output_deltas(
     job: Job, thread: int, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers
 ) -> None:  # fmt: skip
-    """Turn Z_L of the rows into delta_L = A_L - Y, and write each row's loss.
+    """Turn Z_L of the rows into delta_L, the loss's derivative there, and write each row's loss.
 
     ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
     """
     last = job.layers - 1
     K, width, n = job.n_outputs, field(job, last, WIDTH_OUT), job.tile_rows * job.n_outputs
     Z = layer_memory(job, memory, last, OUTPUTS, tile_row)
-    outputs = advance(memory, job.compact + tile_row * K)
-    Y, entropies = advance(outputs, n), advance(outputs, 2 * n)
     if job.loss == SOFTMAX_LOSS:
         softmax_deltas(job, thread, Z, width, first, rows, losses)
         return
-    Y = targets_of(job, Y, first, rows)
-    if job.loss != SIGMOID_LOSS:
-        linear_deltas(Z, width, Y, K, rows, losses)
-        return
+    deltas = advance(memory, job.compact + tile_row * K)
+    values, Y = advance(deltas, 2 * n), targets_of(job, advance(deltas, n), first, rows)
     if width == K:
-        sigmoid_deltas(job, Z, Y, entropies, rows, losses)
-        return
-    compact(Z, width, K, rows, outputs)
-    sigmoid_deltas(job, outputs, Y, entropies, rows, losses)
-    for r in range(rows):
-        for k in range(K):
-            Z[r * width + k] = outputs[r * K + k]
+        call(job.loss_and_delta, (job.loss, Z, Y, values, rows * K))
+    else:
+        compact(Z, width, K, rows, deltas)
+        call(job.loss_and_delta, (job.loss, deltas, Y, values, rows * K))
+        for r in range(rows):
+            for k in range(K):
+                Z[r * width + k] = deltas[r * K + k]
+    add_outputs(values, K, rows, losses)

@@ -55,12 +55,12 @@ def transpose(rows: int, cols: int, source: Given, source_row: int, target: Real
     """Compute target[j, i] = source[i, j] for i < rows, j < cols, any numbers."""
 
 
-def activate(activation: int, slope: float, z: Reals, n: int) -> None:
-    """Compute z = g(z) in place, for any n."""
+def activate(activation: int, slope: float, z: Reals, saved: Reals, n: int) -> None:
+    """Compute z = g(z) in place, and what g' needs where it does not follow from the output, for any n."""
 
 
-def multiply_by_derivative(activation: int, slope: float, a: Given, delta: Reals, n: int) -> None:
-    """Compute delta *= g', taken from the activation's output a, for any n."""
+def multiply_by_derivative(activation: int, slope: float, saved: Given, delta: Reals, n: int) -> None:
+    """Compute delta *= g', taken from what `activate` has saved, or else from its output, for any n."""
 
 
 def exp_array(z: Reals, n: int) -> None:
@@ -71,8 +71,8 @@ def log_array(z: Reals, n: int) -> None:
     """Compute z = log z in place, for any n."""
 
 
-def sigmoid_cross_entropy_array(z: Given, y: Given, loss: Reals, n: int) -> None:
-    """Compute loss = max(z, 0) - z y + log(1 + e^-|z|) of logits z and targets y, for any n; in place, if it is one."""
+def loss_and_delta(loss: int, z: Reals, y: Given, value: Reals, n: int) -> None:
+    """Compute the loss of each z and its target y, and z = the loss's derivative at z in place, for any n."""
 
 
 def softmax_columns(K: int, T: Reals) -> None:

@@ -32,6 +32,7 @@ from fastnn._kernels.numba.memory import (
     N_OUT,
     OUTPUTS,
     PACKED,
+    SAVED,
     SPLIT,
     SUMS,
     WIDTH_IN,
@@ -112,7 +113,8 @@ def finish_parts(job: Job, memory: Reals, layer: int, tile_row: int, rows: int, 
         if field(job, layer, SPLIT) != 0:
             add_multiple(end - begin, 1.0, advance(second, r * width + begin), z)
         if layer < job.layers - 1:
-            call(job.activate, (activation, slope, z, end - begin))
+            saved = advance(layer_memory(job, memory, layer, SAVED, tile_row), r * width + begin)
+            call(job.activate, (activation, slope, z, saved, end - begin))
 
 
 @kernel
@@ -173,12 +175,12 @@ def deltas_below(job: Job, memory: Reals, thread: int, layer: int, begin: int, e
     # columns after the block's are whatever was there: nobody reads what comes of them
     call(job.transpose, (end - begin, depth, W, width, W_T, units))
     delta, below = layer_memory(job, memory, layer, DELTAS, 0), layer_memory(job, memory, layer - 1, DELTAS, 0)
-    A, C = advance(layer_memory(job, memory, layer - 1, OUTPUTS, 0), begin), advance(below, begin)
+    saved, C = advance(layer_memory(job, memory, layer - 1, SAVED, 0), begin), advance(below, begin)
     call(job.multiply, (job.tile_count, units, depth, delta, width, 1, W_T, units, C, width_in, ASSIGN, C))
     activation, slope = field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1]
     for r in range(job.tile_count):
-        a, delta_in = advance(A, r * width_in), advance(C, r * width_in)
-        call(job.multiply_by_derivative, (activation, slope, a, delta_in, units))
+        kept, delta_in = advance(saved, r * width_in), advance(C, r * width_in)
+        call(job.multiply_by_derivative, (activation, slope, kept, delta_in, units))
 
 
 @kernel

@@ -27,7 +27,7 @@ from fastnn._kernels.drivers.layers import (
     slope_of,
 )
 from fastnn._kernels.drivers.narrow import is_narrow, walk_narrow_samples
-from fastnn._kernels.drivers.outputs import SIGMOID_LOSS, SOFTMAX_LOSS, load_targets, output_deltas
+from fastnn._kernels.drivers.outputs import SOFTMAX_LOSS, load_targets, output_deltas
 from fastnn._kernels.drivers.primitives import ADD
 from fastnn._kernels.drivers.shared import groups_of, parts_of, second_part, thread_scratch
 from fastnn._kernels.drivers.softmax import sample_softmax_delta
@@ -115,15 +115,10 @@ def walk_forward(job: Job, like: Reals, thread: int, t: int, scale: float) -> No
 def one_output_losses(job: Job, like: Reals) -> None:
     """Write the losses of the block's steps, for all of them at once."""
     logits, losses = advance(reals(like, job.tiles), job.compact), advance(numbers(job.losses), job.tile_start)
-    targets = advance(logits, job.tile_rows)
-    if job.loss == SIGMOID_LOSS:
-        call(job.sigmoid_cross_entropy_array, (logits, targets, logits, job.tile_count))
-        for t in range(job.tile_count):
-            losses[t] = logits[t]
-    else:
-        for t in range(job.tile_count):
-            delta = logits[t] - targets[t]
-            losses[t] = real(like, 0.5) * delta * delta
+    targets, values = advance(logits, job.tile_rows), advance(logits, 2 * job.tile_rows)
+    call(job.loss_and_delta, (job.loss, logits, targets, values, job.tile_count))
+    for t in range(job.tile_count):
+        losses[t] = values[t]
 
 
 @kernel

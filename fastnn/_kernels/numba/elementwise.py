@@ -6,7 +6,7 @@ vector or a number that a kernel holds (``sigmoid_``); a kernel that has an acti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from fastnn._equations import functions
 from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
 from fastnn._equations.algebra import Equation, signature
-from fastnn._equations.losses import sigmoid_cross_entropy
+from fastnn._equations.losses import VALUES_AND_DELTAS, Loss
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.equations import call_equation, of_lanes
 from fastnn._kernels.numba.maps import call_map, map_of
@@ -27,9 +27,9 @@ exp_of_difference_, log_of_1_plus_ = of_lanes(functions.exp_of_difference), of_l
 inverse_of_1_plus_, larger_, chosen_ = (
     of_lanes(equation, inline=True) for equation in (functions.inverse_of_1_plus, functions.larger, functions.chosen)
 )
-_exp_map, _log_map, _cross_entropy_map = map_of(functions.exp), map_of(functions.log), map_of(sigmoid_cross_entropy)
+_exp_map, _log_map = map_of(functions.exp), map_of(functions.log)
 
-Table = Mapping[Activation, Equation]
+Table = Mapping[Activation, Equation] | Mapping[Loss, Equation]
 
 
 def _choose(builder: ir.IRBuilder, code: Any, table: Table, emit: Callable[[Equation], Any]) -> list[tuple[Any, Any]]:
@@ -71,8 +71,12 @@ def _choice_of_lanes(table: Table, unchanged: int) -> Callable[..., Any]:
     return typing
 
 
-def _choice_of_maps(table: Table) -> Callable[..., Any]:
-    """Return the typing of an intrinsic (code, slope, pointers..., n): the last array becomes the equation's result."""
+def _choice_of_maps(table: Table, inputs: Sequence[int], outputs: Sequence[int]) -> Callable[..., Any]:
+    """Return the typing of an intrinsic (code, slope, pointers..., n) of loops over arrays.
+
+    ``inputs`` and ``outputs`` say which arrays equations take, and where results go; one of fewer results leaves the
+    last places alone.
+    """
 
     def typing(code, kind, *rest):
         *pointers, _ = rest
@@ -84,7 +88,8 @@ def _choice_of_maps(table: Table) -> Callable[..., Any]:
 
             def emit(equation):
                 constants = [slope] if signature(equation).numbers else []
-                call_map(builder, equation, context.get_value_type(real), arrays, arrays[-1:], constants, n)
+                given, places = [arrays[i] for i in inputs], [arrays[i] for i in outputs][: signature(equation).results]
+                call_map(builder, equation, context.get_value_type(real), given, places, constants, n)
 
             _choose(builder, code, table, emit)
             return context.get_dummy_value()
@@ -94,8 +99,13 @@ def _choice_of_maps(table: Table) -> Callable[..., Any]:
     return typing
 
 
-_activated, _times_derivative = _choice_of_lanes(EQUATIONS, 0), _choice_of_lanes(DERIVATIVES, 1)
-_activate, _multiply_by_derivative = _choice_of_maps(EQUATIONS), _choice_of_maps(DERIVATIVES)
+_FROM_OUTPUT = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
+_activated, _times_derivative = _choice_of_lanes(_FROM_OUTPUT, 0), _choice_of_lanes(DERIVATIVES, 1)
+_activate, _multiply_by_derivative = (
+    _choice_of_maps(EQUATIONS, (0,), (0, 1)),
+    _choice_of_maps(DERIVATIVES, (0, 1), (1,)),
+)
+_loss_and_delta = _choice_of_maps(VALUES_AND_DELTAS, (0, 1), (2, 0))
 
 
 @intrinsic
@@ -111,27 +121,36 @@ def times_derivative(typingctx, activation, a, delta, slope):
 
 
 @intrinsic
-def activate_map(typingctx, activation, slope, z, n):
-    """Compute z[:n] = g(z[:n])."""
-    return _activate(activation, slope, z, n)
+def activate_map(typingctx, activation, slope, z, saved, n):
+    """Compute z[:n] = g(z[:n]), and what is saved."""
+    return _activate(activation, slope, z, saved, n)
 
 
 @intrinsic
-def derivative_map(typingctx, activation, slope, a, delta, n):
+def derivative_map(typingctx, activation, slope, saved, delta, n):
     """Compute delta[:n] *= g'(z[:n])."""
-    return _multiply_by_derivative(activation, slope, a, delta, n)
+    return _multiply_by_derivative(activation, slope, saved, delta, n)
+
+
+@intrinsic
+def loss_map(typingctx, loss, slope, z, y, value, n):
+    """Compute value[:n] and the deltas z[:n]; no loss has a slope."""
+    return _loss_and_delta(loss, slope, z, y, value, n)
 
 
 @kernel
-def activate(activation, slope, z, n):
-    """Compute z[:n] = g(z[:n]) for the activation's code; softmax, which needs whole rows, is not among them."""
-    activate_map(activation, slope, z, n)
+def activate(activation, slope, z, saved, n):
+    """Compute z[:n] = g(z[:n]) for the activation's code, and what is saved where the derivative needs more than that.
+
+    Softmax, which needs whole rows, is not among them.
+    """
+    activate_map(activation, slope, z, saved, n)
 
 
 @kernel
-def multiply_by_derivative(activation, slope, a, delta, n):
-    """Compute delta[:n] *= g'(z[:n]), taken from the output a = g(z)."""
-    derivative_map(activation, slope, a, delta, n)
+def multiply_by_derivative(activation, slope, saved, delta, n):
+    """Compute delta[:n] *= g'(z[:n]), taken from what is saved, or else from the output a = g(z)."""
+    derivative_map(activation, slope, saved, delta, n)
 
 
 @kernel
@@ -147,6 +166,6 @@ def log_array(z, n):
 
 
 @kernel
-def sigmoid_cross_entropy_array(z, y, loss, n):
-    """Compute loss[:n] of the logits z and the targets y; loss may be z or y itself."""
-    _cross_entropy_map((z, y), (loss,), (), n)
+def loss_and_delta(loss, z, y, value, n):
+    """Compute the losses value[:n] of z and the targets y for the loss's code, and the deltas in place of z."""
+    loss_map(loss, 0.0, z, y, value, n)

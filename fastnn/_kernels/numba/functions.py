@@ -44,7 +44,7 @@ PRIMITIVES = {
     for function in (
         multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
         elementwise.multiply_by_derivative, elementwise.exp_array, elementwise.log_array,
-        elementwise.sigmoid_cross_entropy_array, softmax_columns, delta_columns, add_multiple, finish_outputs,
+        elementwise.loss_and_delta, softmax_columns, delta_columns, add_multiple, finish_outputs,
         update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors, walk_narrow,
     )
 }  # fmt: skip

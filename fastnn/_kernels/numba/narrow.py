@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
+from fastnn._kernels.numba.elementwise import activated, times_derivative
 from fastnn._kernels.numba.memory import integers, real
-from fastnn._kernels.numba.sample import SIGMOID, dot, project_columns
+from fastnn._kernels.numba.sample import dot, project_columns
 from fastnn._kernels.numba.simd import advance, fill, first_lanes, lanes, load, multiply_add, store, total
 
 
@@ -29,7 +29,7 @@ def walk_vectors(
             a1 = first_lanes(activated(activation, multiply_add(fill(s), load(z, last), b1), slopes), n - last)
             products = multiply_add(a1, v1, products)
         logit = s * total(products) + top
-        error = (sigmoid_(logit) if output_activation == SIGMOID else logit) - targets[t]
+        error = activated(output_activation, logit, real(W, 0.0)) - targets[t]
         shrunk = scale * (1 - rate * l2)
         c = rate / shrunk
         factor, change, alpha = fill(s * error), fill(real(W, -c) * error), fill(real(W, -rate))

@@ -5,13 +5,10 @@ All widths are whole vectors.
 
 from __future__ import annotations
 
-from fastnn._kernels.contract import Activation
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.elementwise import activated, sigmoid_, times_derivative
+from fastnn._kernels.numba.elementwise import activated, times_derivative
 from fastnn._kernels.numba.memory import real
 from fastnn._kernels.numba.simd import add, advance, fill, first_lanes, lanes, load, multiply_add, store, total
-
-SIGMOID = int(Activation.SIGMOID)
 
 
 @kernel
@@ -109,7 +106,7 @@ def step_one_output(width, activation, slope, output_activation, scale, rate, c,
     for j in range(0, width, lanes(V)):
         products = multiply_add(load(a, j), load(V, j), products)
     z = real(V, scale) * total(products) + bias[0]
-    delta = (sigmoid_(z) if output_activation == SIGMOID else z) - target
+    delta = activated(output_activation, z, real(V, 0.0)) - target
     bias[0] -= real(V, rate) * delta
     slopes, factor, change = fill(real(V, slope)), fill(real(V, scale) * delta), fill(real(V, -c) * delta)
     for j in range(0, width, lanes(V)):
