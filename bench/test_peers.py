@@ -27,15 +27,15 @@ TRAINERS = [
 @pytest.mark.parametrize("name", TRAINERS)
 @pytest.mark.parametrize("small", [replace(cell, samples=700) for cell in CELLS], ids=lambda cell: cell.key)
 def test_every_variant_trains_like_plain_numpy(name, small):
-    worker = runner.start(name, runner.Settings((name,), threads=1, peers=FOLDER), Session, name, small, 1)
+    settings = runner.Settings((name,), threads=1, peers=FOLDER)
+    worker = runner.start(name, settings, Session, name, small, 1)
     try:
-        tried = runner.try_variants(worker)
+        tried = runner.try_variants(worker, settings)
     finally:
         worker.close()
-    if (
-        name == "jax-old" and small.batch_size != 1
-    ):  # the old runtime aborts at the scatter that this loss's gradient is
-        tried = [one for one in tried if one["variant"]["loss"] != "take_along_axis"]
+    if name == "jax-old":  # its compiler aborts at loops over batches that scatter or are unrolled
+        tried = [one for one in tried if "the process ended" not in one.get("error", "")]
+    assert tried
     assert [one for one in tried if "error" in one] == []
     assert all(one["check"]["error"] < session.CHECK_TOLERANCE for one in tried)
 
@@ -48,7 +48,7 @@ class Wrong(NumpyTrainer):
 
     @staticmethod
     def variants(cell, threads):
-        return [{"threads": 1, "rate": rate} for rate in (1.05, None, "abort", 1.0)]
+        return [{"threads": 1, "rate": rate} for rate in (1.05, "two", "abort", 1.0)]
 
     def fit(self, epochs, samples, shuffle=True):
         if self.variant["rate"] == "abort":
@@ -79,12 +79,13 @@ def test_a_wrong_or_broken_variant_is_left_out(capsys):
     assert "wrong          without threads 1, rate abort: the process ended" in capsys.readouterr()[1]
 
 
-def test_a_trainer_without_a_right_variant_fails(monkeypatch):
+def test_variants_can_be_left_out_and_one_must_be_right():
     worker = Worker(WrongSession, (), 1, variables=HERE)
-    call = worker.call
-    monkeypatch.setattr(worker, "call", lambda name, *v: call(name, *v)[:1] if name == "variants" else call(name, *v))
-    with pytest.raises(WorkerError, match="is not plain NumPy's"):
-        runner._prepare(worker, {}, Cell((8, 5, 3), 300, 10), runner.Settings(("wrong",), threads=1))
+    settings = runner.Settings(("wrong",), threads=1, without=("abort", "rate=two"))
+    assert [one["variant"]["rate"] for one in runner.try_variants(worker, settings)] == [1.05, 1.0]
+    settings = replace(settings, without=("rate=abort", "rate=1"))
+    with pytest.raises(WorkerError, match="TypeError"):
+        runner._prepare(worker, {}, Cell((8, 5, 3), 300, 10), settings)
     worker.close()
 
 
@@ -160,6 +161,7 @@ def test_the_table_has_the_best_of_each_library_and_names_the_variant():
 
 
 def test_the_short_table_has_a_column_a_library():
-    header, _, row = table.short(_results(fastnn_numba=2e-6, fastnn_cython=1e-6, jax=4e-6, jax_old=3e-6)).splitlines()
-    assert header == "| network | mode | fastnn | JAX |"
-    assert row == "| 784-128-10 | mini-batch 100 | 100 us a step | 3 x |"
+    found = _results(fastnn_numba=2e-6, fastnn_cython=1e-6, jax=4e-6, jax_old=3e-6, torch=1.5e-3, sklearn=9e-7)
+    header, _, row, _ = table.short(found).splitlines()
+    assert header == "| network | mode | fastnn | JAX | PyTorch | scikit-learn |"
+    assert row == "| 784-128-10 | mini-batch 100 | 100 us a step | 3.00 | 1,500 | **0.9 (slower)** |"

@@ -65,6 +65,7 @@ def _add_timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each trainer")
     parser.add_argument("--longest", type=float, default=3.0, help="seconds for an epoch before it is cut short")
     parser.add_argument("--threads", type=int, default=_cores())
+    parser.add_argument("--without", default="", help="variants not to try, such as take_along_axis,unroll=2")
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the results")
 
 
@@ -105,7 +106,12 @@ def _settings(options: argparse.Namespace) -> Settings:
             "`fastnn bench peers FOLDER` installs for --peers FOLDER)"
         )
     return Settings(
-        tuple(found), rounds=options.rounds, longest=options.longest, threads=options.threads, peers=options.peers
+        tuple(found),
+        rounds=options.rounds,
+        longest=options.longest,
+        threads=options.threads,
+        peers=options.peers,
+        without=tuple(filter(None, options.without.split(","))),
     )
 
 

@@ -34,6 +34,7 @@ class Settings:
     threads : threads that every library may use
     check : compare the loss with plain NumPy's before timing
     peers : folder of environments; one that has a trainer's name runs it
+    without : variants whose description, such as loss=one_hot, unroll=4, has one of these texts are not tried
     """
 
     trainers: tuple[str, ...]
@@ -43,6 +44,7 @@ class Settings:
     threads: int = os.cpu_count() or 1
     check: bool = True
     peers: str | None = None
+    without: tuple[str, ...] = ()
 
 
 SHUFFLED_TOLERANCE = 0.2  # of the fall in two epochs, whose order of the samples differs from trainer to trainer
@@ -107,7 +109,7 @@ def _attempt(workers: dict[str, Worker], name: str, entry: dict[str, Any], actio
 
 def _prepare(worker: Worker, entry: dict[str, Any], cell: Cell, settings: Settings) -> None:
     """Choose the fastest variant whose answer is right, train the first epoch and fix the length of a timed run."""
-    entry["tried"] = try_variants(worker, settings.check)
+    entry["tried"] = try_variants(worker, settings)
     ran = [one for one in entry["tried"] if "seconds" in one]
     if not ran:
         raise WorkerError("\n".join(one["error"] for one in entry["tried"]))
@@ -121,12 +123,14 @@ def _prepare(worker: Worker, entry: dict[str, Any], cell: Cell, settings: Settin
     entry["epochs"] = cell.epochs or min(turns, 1000)
 
 
-def try_variants(worker: Worker, check: bool = True) -> list[dict[str, Any]]:
+def try_variants(worker: Worker, settings: Settings) -> list[dict[str, Any]]:
     """Try every variant of a trainer; one that fails, is wrong or ends the process has an error in place of a time."""
     tried: list[dict[str, Any]] = []
     for variant in worker.call("variants"):
+        if any(text in words(variant, "=") for text in settings.without):
+            continue
         try:
-            tried.append(worker.call("attempt", variant, check))
+            tried.append(worker.call("attempt", variant, settings.check))
         except WorkerError as error:
             worker.restart()
             tried.append({"variant": variant, "error": str(error)})
@@ -207,9 +211,9 @@ def best_peer(entries: dict[str, dict[str, Any]]) -> str | None:
     return best(entries, [name for trainers in PEERS.values() for name in trainers])
 
 
-def words(variant: dict[str, Any]) -> str:
+def words(variant: dict[str, Any], equals: str = " ") -> str:
     """Return what a variant chose, such as "loss one_hot, unroll 4"."""
-    return ", ".join(f"{key} {value}" for key, value in variant.items() if value)
+    return ", ".join(f"{key}{equals}{value}" for key, value in variant.items() if value)
 
 
 def log(text: str) -> None:

@@ -31,8 +31,8 @@ def short(results: Record) -> str:
     for one in results["cells"]:
         ratios = [ratio(one, peer=name) for name in peers]
         ours = _time(one["trainers"].get(best(one["trainers"], OURS), {}), *_unit(one["cell"])).rstrip("*")
-        lines.append([one["cell"]["network"], _mode(one["cell"]), ours, *(f"{r:.3g} x" if r else "" for r in ratios)])
-    return "\n".join(rows(header, 2, lines)) + "\n"
+        lines.append([one["cell"]["network"], _mode(one["cell"]), ours, *map(times, ratios)])
+    return "\n".join([*rows(header, 2, lines), "", *neighbours(results)]) + "\n"
 
 
 def rows(header: list[str], words: int, lines: list[list[str]]) -> list[str]:
@@ -122,7 +122,10 @@ def times(found: float | None) -> str:
     """Return a ratio, marked where fastnn is slower."""
     if found is None:
         return ""
-    return f"{found:.2f}" if found >= 1 else f"**{found:.3g} (slower)**"
+    if found < 1:
+        return f"**{found:.3g} (slower)**"
+    digits = 2 if found < 10 else 1 if found < 100 else 0
+    return f"{found:,.{digits}f}"
 
 
 def _notes(results: Record) -> list[str]:
