@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from fastnn import _kernels, evaluation, saving, training
 from fastnn._checks import check_integer, check_real
-from fastnn._kernels.contract import Array, Data
+from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
-from fastnn.data import as_data, as_samples
+from fastnn.data import as_data, as_samples, as_validation_data
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.state import State
@@ -63,6 +63,8 @@ class Network:
         All parameters in one flat vector: W_1 in C order, b_1, W_2, b_2, ... What is assigned is copied into it.
     weights, biases : list of ndarray
         Views into ``parameters``: W_l (n_in, n_out) and b_l (n_out,); ``weights[0][:] = W`` writes into it.
+    architecture, state : Architecture, State
+        What never changes, and what training changes.
 
     Examples
     --------
@@ -254,7 +256,7 @@ class Network:
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             shuffle=shuffle,
-            validation=self._validation_data(validation_data, check_finite),
+            validation=as_validation_data(validation_data, self.architecture, check_finite),
             keep_batch_loss=batch_loss,
             callback=None if callback is None else partial(callback, self),
             verbose=verbose,
@@ -326,13 +328,6 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
         saving.save(path, self.architecture, self.state)
-
-    def _validation_data(self, pair: tuple[npt.ArrayLike, npt.ArrayLike] | None, check_finite: bool) -> Data | None:
-        if pair is None:
-            return None
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(f"validation_data must be a pair (X, y); got {type(pair).__name__}")
-        return as_data(*pair, self.architecture, check_finite, ("validation_data X", "validation_data y"))
 
 
 def load(path: str | os.PathLike[str]) -> Network:

@@ -1,6 +1,6 @@
 """What can be trained on: arrays, and their scaling."""
 
-from fastnn.data.arrays import all_finite, as_data, as_samples, as_targets
+from fastnn.data.arrays import all_finite, as_data, as_samples, as_targets, as_validation_data
 from fastnn.data.scaling import Standardizer
 
-__all__ = ["Standardizer", "all_finite", "as_data", "as_samples", "as_targets"]
+__all__ = ["Standardizer", "all_finite", "as_data", "as_samples", "as_targets", "as_validation_data"]

@@ -57,6 +57,17 @@ def as_data(
     return Data(samples, labels, targets)
 
 
+def as_validation_data(
+    pair: tuple[npt.ArrayLike, npt.ArrayLike] | None, architecture: Architecture, check_finite: bool = True
+) -> Data | None:
+    """Check what ``fit`` is given to validate on, and return it as the kernels read it."""
+    if pair is None:
+        return None
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"validation_data must be a pair (X, y); got {type(pair).__name__}")
+    return as_data(*pair, architecture, check_finite, ("validation_data X", "validation_data y"))
+
+
 def as_targets(
     y: npt.ArrayLike, outputs: int, loss: Loss, dtype: np.dtype, check_finite: bool = True, name: str = "y"
 ) -> tuple[Integers, Array]:
