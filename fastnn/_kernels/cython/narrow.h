@@ -5,13 +5,13 @@
 #define walk_narrow NAME(walk_narrow)
 
 INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrdiff_t n,
-                           const int activation, double slope, const int output_activation, const double *rates,
+                           const ptrdiff_t activation, double slope, const ptrdiff_t output_activation, const double *rates,
                            ptrdiff_t rate_stride, double l2, double scale, double c, const REAL *X,
                            const int64_t *order, const REAL *before, const REAL *targets, REAL *W, REAL *bias, REAL *V,
-                           REAL *output_bias, REAL *z, REAL *deltas, REAL *logits)
+                           REAL *output_bias, REAL *deltas, REAL *logits)
 {
     vec slopes = CONSTANT(slope), b[2], v[2], a[2];
-    REAL top = *output_bias;
+    REAL top = *output_bias, z[2 * LANES];
     UNROLL for (int i = 0; i < N; i++) {
         b[i] = load(bias + i * LANES);
         v[i] = load(V + i * LANES);
@@ -53,13 +53,12 @@ static double walk_narrow(ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrd
                           ptrdiff_t activation, double slope, ptrdiff_t output_activation, const double *rates,
                           ptrdiff_t rate_stride, double l2, double scale, double c, const REAL *X, ptrdiff_t order,
                           const REAL *before, const REAL *targets, REAL *W, REAL *bias, REAL *V, REAL *output_bias,
-                          REAL *z, REAL *deltas, REAL *logits)
+                          REAL *deltas, REAL *logits)
 {
     const int64_t *visited = (const int64_t *)order;
     if (width == LANES)
-        return walk_vectors(1, start, count, n_in, n, activation, slope, output_activation, rates,
-                            rate_stride, l2, scale, c, X, visited, before, targets, W, bias, V, output_bias, z, deltas,
-                            logits);
-    return walk_vectors(2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride,
-                        l2, scale, c, X, visited, before, targets, W, bias, V, output_bias, z, deltas, logits);
+        return walk_vectors(1, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale,
+                            c, X, visited, before, targets, W, bias, V, output_bias, deltas, logits);
+    return walk_vectors(2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c,
+                        X, visited, before, targets, W, bias, V, output_bias, deltas, logits);
 }

@@ -16,7 +16,6 @@ from fastnn._kernels.numba.memory import (
     DEFERRED,
     DELTAS,
     N_OUT,
-    OUTPUTS,
     PACKED,
     TRANSPOSED,
     WIDTH_OUT,
@@ -47,8 +46,7 @@ def walk_piece(job: Job, like: Reals, first: int, count: int, c: float) -> None:
         slope_of(job, 0), field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, c,
         reals(like, job.X), job.order, row_of(job, like, max(first - 1, 0)), advance(logits, job.tile_rows),
         reals(like, field(job, 0, PACKED)), reals(like, field(job, 0, BIAS)), reals(like, field(job, 1, TRANSPOSED)),
-        reals(like, field(job, 1, BIAS)), layer_memory(job, memory, 0, OUTPUTS, 0),
-        layer_memory(job, memory, 0, DELTAS, 0), logits,
+        reals(like, field(job, 1, BIAS)), layer_memory(job, memory, 0, DELTAS, 0), logits,
     )  # fmt: skip
 
 

@@ -7,9 +7,6 @@ be several chains.
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba.extending import intrinsic
-
 from fastnn._kernels.drivers.primitives import ADD, BIAS_FROM_MEMORY, FROM_BIAS
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import real
@@ -23,7 +20,7 @@ from fastnn._kernels.numba.simd import (
     load,
     multiply_add,
     prefetch,
-    require_pointer,
+    stack_memory,
     store,
 )  # fmt: skip
 from fastnn._kernels.numba.tile import MAX_ROWS, MAX_VECTORS, START, tile
@@ -79,20 +76,6 @@ def sum_rows(depth, A, a_depth, B, b_depth, C, mode, bias):
         s0 = multiply_add(fill(A[k * a_depth]), load(B, k * b_depth), s0)
     total = add(add(add(s0, s4), add(s2, s6)), add(add(s1, s5), add(s3, s7)))
     store(C, 0, add(load(C, 0), total) if mode == ADD else total)
-
-
-@intrinsic
-def panel_memory(typingctx, like):
-    """Return the pointer to `PACKED_BYTES` on the calling function's stack, of the type that ``like`` points to."""
-    require_pointer(like)
-
-    def codegen(context, builder, signature, args):
-        with builder.goto_entry_block():
-            memory = builder.alloca(ir.ArrayType(ir.IntType(8), PACKED_BYTES))
-        memory.align = CACHE_LINE
-        return builder.bitcast(memory, context.get_value_type(like))
-
-    return like(like), codegen
 
 
 @kernel
@@ -162,7 +145,7 @@ def multiply(rows, cols, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, b
         tile(rows, vectors, depth, A, a_row, a_depth, B, b_depth, C, c_row, mode, bias, 0, 0)
         return
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
-    tall, packed = is_tall(B, rows, cols, depth, a_row), panel_memory(B)
+    tall, packed = is_tall(B, rows, cols, depth, a_row), stack_memory(B, PACKED_BYTES)
     packs = tall or is_worth_packing(B, rows, depth, b_depth, mode)
     most = depth_of_block(packs, depth, mode)
     blocks = (depth + most - 1) // most if depth > most else 1

@@ -6,16 +6,29 @@ from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.elementwise import activated, times_derivative
 from fastnn._kernels.numba.memory import integers, real
 from fastnn._kernels.numba.sample import dot, project_columns
-from fastnn._kernels.numba.simd import advance, fill, first_lanes, lanes, load, multiply_add, store, total
+from fastnn._kernels.numba.simd import (
+    LEVEL,
+    advance,
+    fill,
+    first_lanes,
+    lanes,
+    load,
+    multiply_add,
+    stack_memory,
+    store,
+    total,
+)
+
+TWO_VECTORS = 2 * LEVEL.bits // 8  # bytes
 
 
 @kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it
 def walk_vectors(
     vectors, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-    before, targets, W, bias, V, output_bias, z, deltas, logits,
+    before, targets, W, bias, V, output_bias, deltas, logits,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
-    width = vectors * lanes(W)
+    width, z = vectors * lanes(W), stack_memory(W, TWO_VECTORS)
     last, zero, slopes = width - lanes(W), fill(real(W, 0.0)), fill(real(W, slope))
     b0, b1, v0, v1, top = load(bias, 0), load(bias, last), load(V, 0), load(V, last), output_bias[0]
     for t in range(count):
@@ -55,15 +68,15 @@ def walk_vectors(
 @kernel
 def walk_narrow(
     start, count, n_in, n, width, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-    before, targets, W, bias, V, output_bias, z, deltas, logits,
+    before, targets, W, bias, V, output_bias, deltas, logits,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
     if width == lanes(W):
         return walk_vectors(
             1, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-            before, targets, W, bias, V, output_bias, z, deltas, logits,
+            before, targets, W, bias, V, output_bias, deltas, logits,
         )  # fmt: skip
     return walk_vectors(
         2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-        before, targets, W, bias, V, output_bias, z, deltas, logits,
+        before, targets, W, bias, V, output_bias, deltas, logits,
     )  # fmt: skip

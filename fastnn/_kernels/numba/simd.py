@@ -192,6 +192,22 @@ def move(typingctx, target, source, n):
     return types.void(target, source, types.int64), codegen
 
 
+@intrinsic
+def stack_memory(typingctx, like, size):
+    """Return the pointer to some bytes on the calling function's stack, of the type that ``like`` points to."""
+    require_pointer(like)
+    if not isinstance(size, types.IntegerLiteral):
+        raise NumbaTypeError(f"stack_memory needs a constant number of bytes, got {size}")
+
+    def codegen(context, builder, signature, args):
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(ir.IntType(8), size.literal_value))
+        memory.align = CACHE_LINE
+        return builder.bitcast(memory, context.get_value_type(like))
+
+    return like(like, size), codegen
+
+
 def ask_for(builder: ir.IRBuilder, address: Any) -> None:
     """Emit a prefetch of a cache line."""
     call(builder, ir.VoidType(), "llvm.prefetch.p0", address, INT32(0), INT32(3), INT32(1))
