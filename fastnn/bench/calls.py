@@ -156,12 +156,10 @@ def network_calls(cell: Cell, X: Array, y: Any, layers: Layers) -> list[Call]:
 
 def prepared_calls(cell: Cell, X: Array, y: Any, layers: Layers) -> list[Call]:
     """Return the calls of what ``fastnn.backend.prepare`` returns, results in arrays of the caller's."""
-    try:
-        backend = import_module("fastnn.backend")
-    except ModuleNotFoundError:
-        return []
+    import fastnn
+
     net, trained = network(cell, layers), network(cell, layers)
-    prepared, training = backend.prepare(net, rows=1), backend.prepare(trained, rows=1)
+    prepared, training = fastnn.backend.prepare(net, rows=1), fastnn.backend.prepare(trained, rows=1)
     outputs, gradient = np.empty((1, cell.sizes[-1]), np.float32), np.empty_like(net.parameters)
 
     def step() -> Any:
