@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +96,17 @@ def key(backend):
     return f"{backend}, {fastnn._kernels.kernels().simd_level()}, {platform.machine()}, {tools}"
 
 
-def hashes(backend):
-    """Return the hash of every case, with two threads and with one, which must agree."""
+def hashes(backend, dtypes=("float32", "float64"), threads=(1, 2)):
+    """Return the hash of every case, which must be the same for each number of threads."""
     fastnn.set_backend(backend)
     found = {}
-    for dtype in ("float32", "float64"):
-        for name, *case in cases():
-            by_threads = []
-            for threads in (1, 2):
-                fastnn.set_num_threads(threads)
-                by_threads.append(digest(*case, dtype))
-            assert by_threads[0] == by_threads[1], f"{name} {dtype} on {backend} depends on the number of threads"
-            found[f"{name} {dtype}"] = by_threads[0]
+    for dtype, (name, *case) in product(dtypes, cases()):
+        by_threads = set()
+        for n in threads:
+            fastnn.set_num_threads(n)
+            by_threads.add(digest(*case, dtype))
+        assert len(by_threads) == 1, f"{name} {dtype} on {backend} depends on the number of threads"
+        found[f"{name} {dtype}"] = by_threads.pop()
     return found
 
 
