@@ -265,7 +265,7 @@ class Network:
         state = self.state
         if not state.parameters.flags.writeable:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
-        _kernels.get_backend()  # both raise what is wrong with a variable of the environment before anything changes
+        kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
         with self.in_training:
             if reset:
@@ -273,7 +273,7 @@ class Network:
             state.take_up(found)
             if self.architecture.loss.classifies:
                 state.trained_on_labels = data.labels.size > 0
-            return training.train(self.architecture, state, data, request)
+            return training.train(kernels, self.architecture, state, data, request)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype."""

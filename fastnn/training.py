@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _kernels
 from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import Data, Integers
 from fastnn.architecture import Architecture
@@ -53,19 +53,21 @@ class Request(NamedTuple):
     progress: bool
 
 
-def train(architecture: Architecture, state: State, data: Data, request: Request) -> History:
+def train(kernels: ModuleType, architecture: Architecture, state: State, data: Data, request: Request) -> History:
     """Train the state in place; KeyboardInterrupt ends it at the next boundary of kernel calls."""
-    return _Training(architecture, state, data, request).run()
+    return _Training(kernels, architecture, state, data, request).run()
 
 
 class _Training:
     """A training under way."""
 
-    def __init__(self, architecture: Architecture, state: State, data: Data, request: Request) -> None:
-        self.architecture, self.state, self.data, self.request = architecture, state, data, request
+    def __init__(
+        self, kernels: ModuleType, architecture: Architecture, state: State, data: Data, request: Request
+    ) -> None:
+        self.kernels, self.architecture, self.state = kernels, architecture, state
+        self.data, self.request = data, request
         self.samples = len(data.X)
         self.shuffled = request.shuffle and request.batch_size < self.samples  # whether their order matters
-        self.kernels = _kernels.kernels()
         self.history = History()
         self.hyper, self.rate = request.optimizer.hyper(), np.array([request.optimizer.learning_rate])
         self.samples_per_call = self._samples_per_call()
