@@ -225,7 +225,7 @@ def check_adam(dtype, loop):
     s = np.array([0, real.smallest_subnormal, 0.3 * real.tiny, real.tiny, 2 * real.tiny, 1e-30, 1e-16, 1, real.max / 2])
     s, v, g = (x.ravel().astype(dtype) for x in np.meshgrid(s, [0.0, 1e-30, -1e-8, 1.0], [0.0, 1e-20, 1e-4, -2.0]))
     rate, first, second, epsilon, correction = (np.dtype(dtype).type(x) for x in (1e-3, 0.9, 0.999, 1e-8, 1.5))
-    numbers = (rate, first, 1 - first, second, 1 - second, epsilon, correction, 1.0, 1.0, 0.0)
+    numbers = (rate, first, 1 - first, second, 1 - second, epsilon, correction, 1.0, 0.0)
     theta, new_v, new_s = loop((g, np.zeros_like(g), v, s), numbers, 3)
     w = [wide(x) for x in numbers]
     exact_v = w[1] * v.astype(wide) + w[2] * g.astype(wide)

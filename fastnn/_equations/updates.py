@@ -73,15 +73,25 @@ def rmsprop(
     return theta - quotient(rate * g, root(s) + epsilon), s
 
 
-def adam(
+def adamw(
     sums: Value, theta: Value, v: Value, s: Value,
     corrected_rate: Number, first: Number, first_rest: Number, second: Number, second_rest: Number,
     epsilon: Number, root_correction: Number, keep: Number, scale: Number, l2: Number,
 ) -> tuple[Value, Value, Value]:  # fmt: skip
-    """Adam's moments and step; the betas are ``first`` and ``second``, ``keep`` is AdamW's factor of the weights."""
+    """Adam's moments and step, of weights that ``keep`` scales; the betas are ``first`` and ``second``."""
     g = _gradient(sums, theta, scale, l2)
     v, s = fma(v, first, first_rest * g), fma(s, second, second_rest * (g * g))
     return theta * keep - quotient(corrected_rate * v, fma(root(s), root_correction, epsilon)), v, s
+
+
+def adam(
+    sums: Value, theta: Value, v: Value, s: Value,
+    corrected_rate: Number, first: Number, first_rest: Number, second: Number, second_rest: Number,
+    epsilon: Number, root_correction: Number, scale: Number, l2: Number,
+) -> tuple[Value, Value, Value]:  # fmt: skip
+    """Adam's moments and step."""
+    numbers = corrected_rate, first, first_rest, second, second_rest, epsilon, root_correction
+    return adamw(sums, theta, v, s, *numbers, theta.constant(1.0), scale, l2)
 
 
 # The numbers of a step, by the names that equations give them: alpha, alpha / (1 - first^t), the decays with their
@@ -111,6 +121,6 @@ class Rule(IntEnum):
     SGD = 0, sgd
     RMSPROP = 1, rmsprop
     ADAM = 2, adam
-    ADAMW = 3, adam
+    ADAMW = 3, adamw
     MOMENTUM = 4, momentum
     NESTEROV = 5, nesterov

@@ -16,7 +16,7 @@ from fastnn._kernels.numba.memory import real
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
 
 sgd_map, momentum_map, nesterov_map = map_of(updates.sgd), map_of(updates.momentum), map_of(updates.nesterov)
-rmsprop_map, adam_map = map_of(updates.rmsprop), map_of(updates.adam)
+rmsprop_map, adamw_map = map_of(updates.rmsprop), map_of(updates.adamw)
 
 
 @kernel
@@ -44,11 +44,11 @@ def step_rmsprop(job, theta, s, sums, n, scale, l2):
 
 @kernel
 def step_adam(job, theta, v, s, sums, n, scale, l2, keep):
-    """Take Adam's step of n parameters."""
+    """Take Adam's step of n parameters, or AdamW's: without it ``keep`` is 1."""
     rate, correction = job.rate / job.correction1, 1 / math.sqrt(job.correction2)
     beta1, beta2 = job.momentum, job.second
     constants = (rate, beta1, 1 - beta1, beta2, 1 - beta2, job.epsilon, correction, keep, scale, l2)
-    adam_map((sums, theta, v, s), (theta, v, s), constants, n)
+    adamw_map((sums, theta, v, s), (theta, v, s), constants, n)
 
 
 @kernel
