@@ -19,6 +19,12 @@ from fastnn._kernels.schema import CACHE_LINE
 
 LANES = (1, 4, 8, 16)
 SIZES = (1, 2, 3, 7, 16, 33, 64, 100, 129, 300, 784)
+# Costs by which small networks have windows copied ahead, or all their layers divided, deferred and turned.
+WINDOWS = Costs(operations_per_step=1e9, operations_per_call=1.0, max_chunk_bytes=10**9, window_samples=8)
+UNITS = Costs(
+    max_chunk_bytes=1, shared_tile_rows=6, divided_weights=100, inputs_to_a_row=1, deferred_weights=100, walk_weights=100,
+    turn_weights=50, turn_units=1, operations_per_step=1.0, operations_per_call=1.0,
+)  # fmt: skip
 SHARES = (0.001, 0.01, 0.1, 1, 100)  # of the costs
 
 
@@ -29,7 +35,7 @@ def some_costs(draw):
     names = [name for name in vars(default) if name not in ("block_samples", "block_rows")]
     others = {name: max(1, int(getattr(default, name) * draw(st.sampled_from(SHARES)))) for name in names}
     others["operations_per_call"] = draw(st.sampled_from([1.0, 1e4, default.operations_per_call]))
-    return Costs(**others) if draw(st.booleans()) else default
+    return draw(st.sampled_from([default, Costs(**others), WINDOWS, UNITS]))
 
 
 @st.composite
