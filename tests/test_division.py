@@ -22,8 +22,8 @@ SIZES = (1, 2, 3, 7, 16, 33, 64, 100, 129, 300, 784)
 # Costs by which small networks have windows copied ahead, or all their layers divided, deferred and turned.
 WINDOWS = Costs(operations_per_step=1e9, operations_per_call=1.0, max_chunk_bytes=10**9, window_samples=8)
 UNITS = Costs(
-    max_chunk_bytes=1, shared_tile_rows=6, divided_weights=100, inputs_to_a_row=1, deferred_weights=100, walk_weights=100,
-    turn_weights=50, turn_units=1, operations_per_step=1.0, operations_per_call=1.0,
+    max_chunk_bytes=1, shared_tile_rows=6, divided_weights=100, inputs_to_a_row=1, deferred_weights=100,
+    walk_weights=100, turn_weights=50, turn_units=1, operations_per_step=1.0, operations_per_call=1.0,
 )  # fmt: skip
 SHARES = (0.001, 0.01, 0.1, 1, 100)  # of the costs
 
