@@ -19,7 +19,6 @@ from fastnn._kernels.schema import COLUMNS, NUMBERS, WORD, WORDS
     N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, SAVED, DELTAS,
     SUMS, DEFERRED, SPLIT, FIRST_BLOCK, FLIPPED,
 ) = map(np.int64, range(len(COLUMNS)))  # fmt: skip
-START, ONE = np.int64(0), np.int64(1)  # the first row of a tile; one row or task
 
 
 class JobType(types.Type):
