@@ -3,6 +3,7 @@
    Each level is the same source (level.h) under another target; the functions of a level are static and only its
    table refers to them, so no instruction of a level can be reached on a CPU that lacks it. */
 #include "primitives.h"
+#include "threads.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -1,14 +1,14 @@
 """Per-sample descent of a narrow network: one hidden layer of one or two vectors, and one output.
 
-Its chain of steps is all latency, from a sample's delta to the next one's: a call of `walk_narrow` takes several steps,
-and what they pass through stays in registers.
+Its chain of steps is all latency, from a sample's delta to the next one's: a call of `walk_narrow` takes all steps of
+the block, and what they pass through stays in registers, but for the deltas themselves.
 """
 
 from __future__ import annotations
 
-from fastnn._kernels.drivers.block import one_output, row_of
+from fastnn._kernels.drivers.block import one_output
 from fastnn._kernels.drivers.language import Job, Reals
-from fastnn._kernels.drivers.layers import layer_memory, prefetch_sample, slope_of
+from fastnn._kernels.drivers.layers import layer_memory, slope_of
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
     ACTIVATION,
@@ -26,8 +26,6 @@ from fastnn._kernels.numba.memory import (
 from fastnn._kernels.numba.narrow import walk_narrow
 from fastnn._kernels.numba.simd import advance, copy, lanes
 
-SAMPLES_OF_PIECE = 4  # so many of the next block are asked for, then so many steps taken
-
 
 @kernel
 def is_narrow(job: Job, like: Reals) -> bool:
@@ -37,30 +35,20 @@ def is_narrow(job: Job, like: Reals) -> bool:
 
 
 @kernel
-def walk_piece(job: Job, like: Reals, first: int, count: int, c: float) -> None:
-    """Take samples from the block's sample ``first`` on."""
-    memory, start = reals(like, job.tiles), job.tile_start + first
-    logits = advance(memory, job.compact + first)
-    job.scale = walk_narrow(
-        start, count, job.n_inputs, field(job, 0, N_OUT), field(job, 0, WIDTH_OUT), field(job, 0, ACTIVATION),
-        slope_of(job, 0), field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, c,
-        reals(like, job.X), job.order, row_of(job, like, max(first - 1, 0)), advance(logits, job.tile_rows),
-        reals(like, field(job, 0, PACKED)), reals(like, field(job, 0, BIAS)), reals(like, field(job, 1, TRANSPOSED)),
-        reals(like, field(job, 1, BIAS)), layer_memory(job, memory, 0, DELTAS, 0), logits,
-    )  # fmt: skip
-
-
-@kernel
 def walk_narrow_samples(job: Job, like: Reals) -> float:
     """Take the block's samples one after the other; return the last step's rate relative to the weights' factor."""
-    width, c, next_block = field(job, 0, WIDTH_OUT), 0.0, job.tile_start + job.tile_rows
-    for first in range(0, job.tile_count, SAMPLES_OF_PIECE):
-        count = min(SAMPLES_OF_PIECE, job.tile_count - first)
-        for i in range(next_block + first, min(next_block + first + count, job.samples)):
-            prefetch_sample(job, like, i)
-        walk_piece(job, like, first, count, c)
-        c = numbers(job.rates)[(job.tile_start + first + count - 1) * job.rate_stride] / job.scale
-    if job.tile_count > 1:
-        deltas = layer_memory(job, reals(like, job.tiles), 0, DELTAS, 0)
-        copy(advance(deltas, (job.tile_count - 1) * width), deltas, width)
-    return c
+    memory, start, count, width = reals(like, job.tiles), job.tile_start, job.tile_count, field(job, 0, WIDTH_OUT)
+    logits, deltas = advance(memory, job.compact), layer_memory(job, memory, 0, DELTAS, 0)
+    asked, asked_bytes = job.targets, job.itemsize
+    if job.labels != 0:
+        asked, asked_bytes = job.labels, 8
+    job.scale = walk_narrow(
+        start, count, job.n_inputs, field(job, 0, N_OUT), width, field(job, 0, ACTIVATION), slope_of(job, 0),
+        field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, reals(like, job.X),
+        job.order, advance(logits, job.tile_rows), reals(like, field(job, 0, PACKED)),
+        reals(like, field(job, 0, BIAS)), reals(like, field(job, 1, TRANSPOSED)), reals(like, field(job, 1, BIAS)),
+        deltas, logits, job.tile_rows, job.samples, asked, asked_bytes,
+    )  # fmt: skip
+    if count > 1:
+        copy(advance(deltas, (count - 1) * width), deltas, width)
+    return numbers(job.rates)[(start + count - 1) * job.rate_stride] / job.scale

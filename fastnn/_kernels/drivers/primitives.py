@@ -139,11 +139,13 @@ def turn_vectors(
 
 def walk_narrow(
     start: int, count: int, n_in: int, n: int, width: int, activation: int, slope: float, output_activation: int,
-    rates: Numbers, rate_stride: int, l2: float, scale: float, c: float, X: Given, order: int, before: Given,
-    targets: Given, W: Reals, bias: Reals, V: Reals, output_bias: Reals, deltas: Reals, logits: Reals,
+    rates: Numbers, rate_stride: int, l2: float, scale: float, X: Given, order: int, targets: Given, W: Reals,
+    bias: Reals, V: Reals, output_bias: Reals, deltas: Reals, logits: Reals, ahead: int, samples: int, asked: int,
+    asked_bytes: int,
 ) -> float:  # fmt: skip
     """Take samples one after the other through a layer of one or two vectors and one output; the factor is returned.
 
-    Each is what `update_and_project` and `step_one_output` do. Sample i from ``start`` on is row i of X, or order[i]
-    where that address is not 0; before is the last sample's row, deltas its deltas in the hidden layer.
+    Each is what `update_and_project` and `step_one_output` do, but for the last one's step in W, with its deltas, which
+    are left. Sample i from ``start`` on is row i of X, or order[i] where that address is not 0. Meanwhile the row that
+    comes ``ahead`` samples later is asked for, if there are so many, and what belongs to it at ``asked``.
     """

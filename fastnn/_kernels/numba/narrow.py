@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.elementwise import activated, times_derivative
-from fastnn._kernels.numba.memory import integers, real
+from fastnn._kernels.numba.memory import integers, real, reals
 from fastnn._kernels.numba.sample import dot, project_columns
 from fastnn._kernels.numba.simd import (
     LEVEL,
@@ -14,6 +14,7 @@ from fastnn._kernels.numba.simd import (
     lanes,
     load,
     multiply_add,
+    prefetch,
     stack_memory,
     store,
     total,
@@ -22,18 +23,28 @@ from fastnn._kernels.numba.simd import (
 TWO_VECTORS = 2 * LEVEL.bits // 8  # bytes
 
 
+@kernel
+def sample_at(order, i):
+    """Return the row of the data that is visited as the i-th."""
+    return integers(order)[i] if order != 0 else i
+
+
 @kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it
 def walk_vectors(
-    vectors, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-    before, targets, W, bias, V, output_bias, deltas, logits,
+    vectors, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
+    targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
     width, z = vectors * lanes(W), stack_memory(W, TWO_VECTORS)
     last, zero, slopes = width - lanes(W), fill(real(W, 0.0)), fill(real(W, slope))
     b0, b1, v0, v1, top = load(bias, 0), load(bias, last), load(V, 0), load(V, last), output_bias[0]
-    for t in range(count):
-        sample = integers(order)[start + t] if order != 0 else start + t
-        rate, x, s = rates[(start + t) * rate_stride], advance(X, sample * n_in), real(W, scale)
+    c, before = 0.0, advance(X, sample_at(order, start) * n_in)
+    for t in range(start, start + count):
+        if t + ahead < samples:
+            later = sample_at(order, t + ahead)
+            prefetch(advance(X, later * n_in), n_in)
+            prefetch(reals(W, asked + later * asked_bytes), 1)
+        rate, x, s = rates[t * rate_stride], advance(X, sample_at(order, t) * n_in), real(W, scale)
         overlap, factor = fill(dot(before, x, n_in)), fill(real(W, -c))
         project_columns(vectors, n_in, width, before, x, overlap, deltas, factor, W, z)
         a0 = first_lanes(activated(activation, multiply_add(fill(s), load(z, 0), b0), slopes), n)
@@ -42,7 +53,7 @@ def walk_vectors(
             a1 = first_lanes(activated(activation, multiply_add(fill(s), load(z, last), b1), slopes), n - last)
             products = multiply_add(a1, v1, products)
         logit = s * total(products) + top
-        error = activated(output_activation, logit, real(W, 0.0)) - targets[t]
+        error = activated(output_activation, logit, real(W, 0.0)) - targets[t - start]
         shrunk = scale * (1 - rate * l2)
         c = rate / shrunk
         factor, change, alpha = fill(s * error), fill(real(W, -c) * error), fill(real(W, -rate))
@@ -54,7 +65,7 @@ def walk_vectors(
             v1, b1 = multiply_add(change, a1, v1), multiply_add(alpha, delta, b1)
             store(deltas, last, delta)
         top -= real(W, rate) * error
-        logits[t] = logit
+        logits[t - start] = logit
         before, scale = x, shrunk
     if vectors == 2:
         store(bias, last, b1)
@@ -67,16 +78,16 @@ def walk_vectors(
 
 @kernel
 def walk_narrow(
-    start, count, n_in, n, width, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-    before, targets, W, bias, V, output_bias, deltas, logits,
+    start, count, n_in, n, width, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
+    targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
     if width == lanes(W):
         return walk_vectors(
-            1, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-            before, targets, W, bias, V, output_bias, deltas, logits,
+            1, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
+            targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
         )  # fmt: skip
     return walk_vectors(
-        2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, c, X, order,
-        before, targets, W, bias, V, output_bias, deltas, logits,
+        2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
+        targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
     )  # fmt: skip
