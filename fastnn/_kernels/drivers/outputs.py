@@ -18,17 +18,24 @@ from fastnn._kernels.numba.memory import (
     numbers,
     reals,
 )
-from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.simd import advance, copy
 
+# Columns are taken one after the other where there are fewer: a loop over those of a row ends in a mispredicted branch
+# (4-32-16-4, full batch, Cython: this file took 10.4 % of the time, now 8.8).
+FEW = 8
 SOFTMAX, SOFTMAX_LOSS = int(Activation.SOFTMAX), int(Loss.SOFTMAX_CROSS_ENTROPY)
 
 
 @kernel
-def compact(Z: Reals, width: int, K: int, rows: int, outputs: Reals) -> None:
-    """Copy the first K of each row of Z next to each other."""
-    for r in range(rows):
+def copy_rows(source: Reals, source_row: int, target: Reals, target_row: int, K: int, rows: int) -> None:
+    """Copy K numbers of each row."""
+    if K < FEW:
         for k in range(K):
-            outputs[r * K + k] = Z[r * width + k]
+            for r in range(rows):
+                target[r * target_row + k] = source[r * source_row + k]
+    else:
+        for r in range(rows):
+            copy(advance(target, r * target_row), advance(source, r * source_row), K)
 
 
 @kernel
@@ -40,7 +47,7 @@ def output_units(job: Job, thread: int, memory: Reals, rows: int, outputs: Reals
     if activation == SOFTMAX:
         softmax_rows(job, thread, Z, width, rows, outputs)
     else:
-        compact(Z, width, K, rows, outputs)
+        copy_rows(Z, width, outputs, K, K, rows)
         saved = layer_memory(job, memory, last, SAVED, 0)
         call(job.activate, (activation, numbers(job.slopes)[last], outputs, saved, rows * K))
 
@@ -76,9 +83,12 @@ def targets_of(job: Job, Y: Reals, first: int, rows: int) -> Reals:
 @kernel
 def add_outputs(values: Reals, K: int, rows: int, losses: Numbers) -> None:
     """Write the sum of each row's K values."""
-    if K == 1:
+    if K < FEW:
         for r in range(rows):
-            losses[r] = values[r]
+            losses[r] = values[r * K]
+        for k in range(1, K):
+            for r in range(rows):
+                losses[r] += values[r * K + k]
         return
     for r in range(rows):
         total = 0.0
@@ -106,9 +116,7 @@ def output_deltas(
     if width == K:
         call(job.loss_and_delta, (job.loss, Z, Y, values, rows * K))
     else:
-        compact(Z, width, K, rows, deltas)
+        copy_rows(Z, width, deltas, K, K, rows)
         call(job.loss_and_delta, (job.loss, deltas, Y, values, rows * K))
-        for r in range(rows):
-            for k in range(K):
-                Z[r * width + k] = deltas[r * K + k]
+        copy_rows(deltas, K, Z, width, K, rows)
     add_outputs(values, K, rows, losses)
