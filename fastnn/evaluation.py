@@ -33,12 +33,17 @@ def score(architecture: Architecture, outputs: Array, data: Data) -> float:
     """Return the accuracy, for the squared error R^2; see ``Network.score``."""
     if data.labels.size:
         answers = outputs[:, 0] >= 0.5 if architecture.sizes[-1] == 1 else outputs.argmax(axis=1)
-        return float((answers == data.labels).mean())
+        return _mean(answers == data.labels, data)
     if architecture.loss.classifies:
-        return float(((outputs >= 0.5) == data.targets).all(axis=1).mean())
-    y = data.targets.astype(np.float64)
-    residual, total = ((y - outputs) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        return _mean(((outputs >= 0.5) == data.targets).all(axis=1), data)
+    y, weights = data.targets.astype(np.float64), data.weights[:, None] if data.weights.size else 1.0
+    mean = (weights * y).mean(axis=0)  # the weights' mean is 1
+    residual, total = (weights * (y - outputs) ** 2).sum(axis=0), (weights * (y - mean) ** 2).sum(axis=0)
     return float(np.mean(1 - residual / np.where(total > 0, total, np.nan)))
+
+
+def _mean(right: npt.NDArray[np.bool_], data: Data) -> float:
+    return float((data.weights[right].sum() / len(right)) if data.weights.size else right.mean())
 
 
 def evaluate(architecture: Architecture, parameters: Array, data: Data) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from fastnn._checks import check_integer, check_real
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
-from fastnn.data import as_data, as_samples, as_validation_data
+from fastnn.data import ClassWeight, as_data, as_samples, as_validation_data, with_weights
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.state import State
@@ -179,6 +179,8 @@ class Network:
         self,
         X: npt.ArrayLike,
         y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
         *,
         optimizer: str | Optimizer = "adam",
         learning_rate: float | None = None,
@@ -186,7 +188,7 @@ class Network:
         epochs: int = 10,
         l2: float = 0.0,
         shuffle: bool = True,
-        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation_data: tuple[npt.ArrayLike, ...] | None = None,
         batch_loss: bool = False,
         callback: Callback | None = None,
         reset: bool = False,
@@ -202,6 +204,11 @@ class Network:
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
             Labels 0 .. K - 1 or a 0/1 matrix (classification), real values (squared error, Poisson).
+        sample_weight : array_like, (m,), optional
+            >= 0, not all 0; scaled to mean 1, so that only ratios count. A sample's loss and gradient are multiplied by
+            its weight, in batches and per-sample descent too.
+        class_weight : {"balanced"} or mapping of label to weight, optional
+            Multiplies each sample's weight by that of its class; "balanced" gives all classes the same total.
         optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, default "adam"
             Its state is kept for the next call while the rule stays the same.
         learning_rate : float, optional
@@ -215,7 +222,7 @@ class Network:
             >= 0; adds l2 / (2 m) times the sum of the squared weights to the cost.
         shuffle : bool, default True
             Visit the samples in a new random order each epoch.
-        validation_data : (X, y), optional
+        validation_data : (X, y) or (X, y, weights), optional
             Loss and score on it are recorded after each epoch.
         batch_loss : bool, default False
             Keep every step's loss in ``history.batch_loss``.
@@ -248,7 +255,8 @@ class Network:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
         found = find_optimizer(optimizer, learning_rate)
-        data = as_data(X, y, self.architecture, check_finite)
+        classes = np.arange(max(2, self.sizes[-1]))
+        data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, classes)
         m = len(data.X)
         request = training.Request(
             optimizer=found,
@@ -301,26 +309,30 @@ class Network:
         """
         return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
-    def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
 
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
-        same.
+        same. With weights, all of these sums and means are weighted.
         """
-        data = as_data(X, y, self.architecture)
+        data = with_weights(as_data(X, y, self.architecture), sample_weight)
         outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)
         return evaluation.score(self.architecture, outputs, data)
 
-    def loss(self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0) -> float:
-        """Return the cost J on (X, y), with the penalty l2 / (2 m) sum W^2."""
+    def loss(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty."""
         l2 = check_real("l2", l2, low=0)
-        data = as_data(X, y, self.architecture)
+        data = with_weights(as_data(X, y, self.architecture), sample_weight)
         return float(_kernels.kernels().loss(self.architecture.model, self.state.parameters, data, l2))
 
-    def loss_and_gradient(self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0) -> tuple[float, Array]:
+    def loss_and_gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
+    ) -> tuple[float, Array]:
         """Return J and its gradient, a flat vector laid out like ``parameters``."""
         l2 = check_real("l2", l2, low=0)
-        data = as_data(X, y, self.architecture)
+        data = with_weights(as_data(X, y, self.architecture), sample_weight)
         model, parameters = self.architecture.model, self.state.parameters
         gradient = np.empty_like(parameters)
         return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient

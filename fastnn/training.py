@@ -199,8 +199,8 @@ class _Training:
         length = max(1, self.samples_per_call // granule) * granule
         for start in range(0, self.samples, length):
             stop = min(start + length, self.samples)
-            part = self.data if self.shuffled or stop - start == self.samples else _rows(self.data, start, stop)
-            yield part, orders[0][start:stop], 1
+            whole = self.shuffled or stop - start == self.samples
+            yield self.data if whole else reference.take(self.data, slice(start, stop)), orders[0][start:stop], 1
 
     def _run(self, data: Data, order: Integers, epochs: int) -> npt.NDArray[np.float64]:
         """Take the steps of one kernel call; return their losses."""
@@ -244,12 +244,6 @@ class _Training:
 def _ends(answer: object) -> bool:
     """Return whether a callback's answer is Python's True or NumPy's."""
     return isinstance(answer, bool | np.bool_) and bool(answer)
-
-
-def _rows(data: Data, start: int, stop: int) -> Data:
-    labels = data.labels[start:stop] if data.labels.size else data.labels
-    targets = data.targets[start:stop] if data.targets.size else data.targets
-    return Data(data.X[start:stop], labels, targets)
 
 
 def _progress_bar(samples: int, visited: int) -> Any:

@@ -109,7 +109,7 @@ class Case:
 
     def doubled(self) -> Case:
         """Return the same numbers in float64, for an oracle without float32's rounding."""
-        data = contract.Data(self.data.X.astype(float), self.data.labels, self.data.targets.astype(float))
+        data = self.data._replace(X=self.data.X.astype(float), targets=self.data.targets.astype(float))
         return Case(self.sizes, self.activations, self.loss, self.model, self.parameters.astype(float), data)
 
     def naive(self) -> tuple[Any, ...]:

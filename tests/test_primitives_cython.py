@@ -367,9 +367,9 @@ def test_step_one_output(level, output, dtype):
         bias = np.array([0.5, np.nan], dtype)
         inputs, v = wide(a, V)
         z = below.scale * inputs @ v + 0.5
-        delta = reference.activate(code, 0, z) - 0.25
+        delta = 1.5 * (reference.activate(code, 0, z) - 0.25)
         _, width, activation, slope, scale = below
-        found = run(width, activation, slope, code, scale, 0.2, 0.3, 0.25, at(a), at(V), at(bias), at(deltas))
+        found = run(width, activation, slope, code, scale, 0.2, 0.3, 0.25, 1.5, at(a), at(V), at(bias), at(deltas))
         assert_close(np.array(found), z, dtype, "z")
         assert_close(bias[0], 0.5 - 0.2 * delta, dtype, "bias")
         assert_close(V, v - 0.3 * delta * inputs, dtype, "weights")

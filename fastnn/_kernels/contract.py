@@ -35,6 +35,9 @@ from fastnn._equations.updates import Rule as Rule
 
 Array = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+NO_NUMBERS: Numbers = np.empty(0)
 
 
 class Model(NamedTuple):
@@ -56,12 +59,14 @@ class Data(NamedTuple):
     """Samples in rows, with the targets in one of two forms; the other one is empty.
 
     ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; a single sigmoid output's
-    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix. Softmax takes labels only.
+    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix. Softmax takes labels only. A sample's loss and
+    gradient are multiplied by its weight; without weights they are 1.
     """
 
     X: Array  # (m, s_1) real, C order
     labels: Integers  # (m,) or (0,)
     targets: Array  # (m, K) real, C order, or (0, K)
+    weights: Numbers = NO_NUMBERS  # (m,) or (0,)
 
 
 class Optimizer(NamedTuple):
@@ -73,11 +78,11 @@ class Optimizer(NamedTuple):
     """
 
     rule: int  # a Rule code
-    hyper: npt.NDArray[np.float64]  # (5,)
-    rates: npt.NDArray[np.float64]  # (steps,) the learning rate of each step of this call; the stride may be 0
+    hyper: Numbers  # (5,)
+    rates: Numbers  # (steps,) the learning rate of each step of this call; the stride may be 0
     state: Array  # (k, P) real
     step: Integers  # (1,) steps taken so far
     l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set
 
 
-__all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Optimizer", "Rule"]
+__all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Numbers", "Optimizer", "Rule"]

@@ -133,14 +133,14 @@ class Job:
         if parameters is not self._bound_to():
             self._bind_parameters(parameters)
         self._cleared.fill(0)
-        where = [_address(data.X), _address(data.labels), _address(data.targets), _address(order)]
+        where = [_address(array) for array in (data.X, data.labels, data.targets, data.weights, order)]
         # Where a second thread copies samples together, the kernels visit what it has copied.
         source = where if self.plan.division.window else _NOWHERE
         _CALL.pack_into(
             self._memory,
             self._call,
-            *where[:3],
-            0 if source is where else where[3],
+            *where[:4],
+            0 if source is where else where[4],
             self._parameters,
             _address(out),
             self._loss_address if losses is None else _address(losses),
@@ -225,11 +225,11 @@ _FIELDS_OF_A_DIVISION = (
 )  # fmt: skip
 _PIECES = (
     "table", "block_table", "slopes", "one", "team", "row_losses", "chunk_losses", "tiles", "logits", "gathered",
-    "gram", "sums", "partials", "scratch", "staged", "staged_targets",
+    "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights", "block_weights",
 )  # fmt: skip
 
 
-_NOWHERE = (0, 0, 0, 0)
+_NOWHERE = (0, 0, 0, 0, 0)
 _NO_OPTIMIZER = (0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Numbers, Optimizer, Rule
 
 # --- the functions of one layer -------------------------------------------------------------------------------------
 
@@ -117,21 +117,28 @@ def target_matrix(model: Model, data: Data) -> Array:
     return Y
 
 
-def mean_loss(model: Model, Z: Array, Y: Array) -> float:
+def mean_loss(model: Model, Z: Array, Y: Array, weights: Numbers) -> float:
     """Return the cost without its penalty, from Z_L: a saturated output still gives a finite, right value."""
+    values = sample_losses(model, Z, Y)
+    return float((weights * values if weights.size else values).sum() / len(Z))
+
+
+def sample_losses(model: Model, Z: Array, Y: Array) -> Numbers:
+    """Return each sample's loss."""
     Z, Y = Z.astype(np.float64), Y.astype(np.float64)
     match model.loss:
         case Loss.SOFTMAX_CROSS_ENTROPY:
             top = Z.max(axis=1)
             log_sum = top + np.log(np.exp(Z - top[:, None]).sum(axis=1))
-            total = (log_sum - (Z * Y).sum(axis=1)).sum()
+            values = Y * log_sum[:, None] - Z * Y
         case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
-            total = (np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))).sum()
+            values = np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))
         case Loss.POISSON:
-            total = (np.exp(Z) - Y * Z).sum()
+            values = np.exp(Z) - Y * Z
         case _:
-            total = ((Z - Y) ** 2).sum() / 2
-    return float(total / len(Z))
+            values = (Z - Y) ** 2 / 2
+    losses: Numbers = values.sum(axis=1)
+    return losses
 
 
 def penalty(model: Model, parameters: Array, l2: float) -> float:
@@ -144,7 +151,8 @@ def penalty(model: Model, parameters: Array, l2: float) -> float:
 def loss(model: Model, parameters: Array, data: Data, l2: float) -> float:
     """Return J."""
     _, Z = propagate(model, parameters, data.X)
-    return mean_loss(model, Z[-1], target_matrix(model, data)) + penalty(model, parameters, l2 / len(data.X))
+    mean = mean_loss(model, Z[-1], target_matrix(model, data), data.weights)
+    return mean + penalty(model, parameters, l2 / len(data.X))
 
 
 def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
@@ -154,13 +162,15 @@ def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradie
     Y = target_matrix(model, data)
     theta, grad = list(layers(model, parameters)), list(layers(model, gradient))
     dZ = A[-1] - Y  # for each loss with the output unit that it fixes
+    if data.weights.size:
+        dZ *= data.weights[:, None]
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
         dW[:] = A[layer].T @ dZ / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
             dZ = dZ @ W.T * derivative(model.activations[layer - 1], model.slopes[layer - 1], A[layer], Z[layer])
-    return mean_loss(model, Z[-1], Y)
+    return mean_loss(model, Z[-1], Y, data.weights)
 
 
 def loss_and_gradient(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
@@ -258,7 +268,8 @@ def take(data: Data, rows: Integers | slice) -> Data:
     """Return the rows of the samples, with whichever form of the targets is there."""
     labels = data.labels[rows] if data.labels.size else data.labels
     targets = data.targets[rows] if data.targets.size else data.targets
-    return Data(data.X[rows], labels, targets)
+    weights = data.weights[rows] if data.weights.size else data.weights
+    return Data(data.X[rows], labels, targets, weights)
 
 
 # --- for show_config ------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ PLAN = (
     # deltas; staged are the windows that a thread copies together
     "gathered", "tiles", "tile_size", "compact", "partials", "partials_size", "sums", "sums_size", "row_losses",
     "chunk_losses", "one", "logits", "logits_size", "scratch", "scratch_size", "gram", "staged", "staged_targets",
+    "staged_weights", "block_weights",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
     "loss_and_delta", "lead", "run_task",
@@ -37,9 +38,9 @@ PLAN = (
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
     # a call in this order)
-    "X", "labels", "targets", "order", "parameters", "out", "losses", "gradient",
+    "X", "labels", "targets", "weights", "order", "parameters", "out", "losses", "gradient",
     # the same where they are, if a thread copies them together
-    "source_X", "source_labels", "source_targets", "source_order",
+    "source_X", "source_labels", "source_targets", "source_weights", "source_order",
     # the optimizer
     "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
 )  # fmt: skip

@@ -133,6 +133,7 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
     if request.per_sample:
         elements["gathered"] = 2 * rows * layout.width_in[0]
         elements["gram"] = (2 * rows + 1) * rows
+        yield "block_weights", rows * WORD
     elif request.ordered and not division.window:
         elements["gathered"] = tiles * rows * layout.width_in[0]
     elements |= _copies(layout, division, request)
@@ -166,6 +167,7 @@ def _rest(layout: Layout, division: Division, request: Request, sizes: dict[str,
     if division.window:
         elements["staged"] = 2 * division.window * layout.n_in[0]
         elements["staged_targets"] = 2 * division.window * max(WORD // layout.itemsize, layout.n_out[-1])
+        yield "staged_weights", 2 * division.window * WORD
     yield from ((name, count * layout.itemsize) for name, count in elements.items())
 
 

@@ -2,5 +2,15 @@
 
 from fastnn.data.arrays import all_finite, as_data, as_samples, as_targets, as_validation_data
 from fastnn.data.scaling import Standardizer
+from fastnn.data.weights import ClassWeight, with_weights
 
-__all__ = ["Standardizer", "all_finite", "as_data", "as_samples", "as_targets", "as_validation_data"]
+__all__ = [
+    "ClassWeight",
+    "Standardizer",
+    "all_finite",
+    "as_data",
+    "as_samples",
+    "as_targets",
+    "as_validation_data",
+    "with_weights",
+]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
 from fastnn.architecture import Architecture
+from fastnn.data.weights import with_weights
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
@@ -58,14 +59,16 @@ def as_data(
 
 
 def as_validation_data(
-    pair: tuple[npt.ArrayLike, npt.ArrayLike] | None, architecture: Architecture, check_finite: bool = True
+    given: tuple[npt.ArrayLike, ...] | None, architecture: Architecture, check_finite: bool = True
 ) -> Data | None:
     """Check what ``fit`` is given to validate on, and return it as the kernels read it."""
-    if pair is None:
+    if given is None:
         return None
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise TypeError(f"validation_data must be a pair (X, y); got {type(pair).__name__}")
-    return as_data(*pair, architecture, check_finite, ("validation_data X", "validation_data y"))
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
+    X, y, *weights = given
+    data = as_data(X, y, architecture, check_finite, ("validation_data X", "validation_data y"))
+    return with_weights(data, weights[0], name="validation_data weights") if weights else data
 
 
 def as_targets(

@@ -5,10 +5,10 @@
 #define walk_narrow NAME(walk_narrow)
 
 INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrdiff_t n,
-                           const ptrdiff_t activation, double slope, const ptrdiff_t output_activation, const double *rates,
-                           ptrdiff_t rate_stride, double l2, double scale, const REAL *X,
-                           const int64_t *order, const REAL *targets, REAL *W, REAL *bias, REAL *V,
-                           REAL *output_bias, REAL *deltas, REAL *logits, ptrdiff_t ahead, ptrdiff_t samples,
+                           const ptrdiff_t activation, double slope, const ptrdiff_t output_activation,
+                           const double *rates, ptrdiff_t rate_stride, double l2, double scale, const REAL *X,
+                           const int64_t *order, const REAL *targets, const double *weights, REAL *W, REAL *bias,
+                           REAL *V, REAL *output_bias, REAL *deltas, REAL *logits, ptrdiff_t ahead, ptrdiff_t samples,
                            ptrdiff_t asked, ptrdiff_t asked_bytes)
 {
     vec slopes = CONSTANT(slope), b[2], v[2], a[2];
@@ -26,7 +26,8 @@ INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdif
             fastnn_prefetch((const char *)asked + later * asked_bytes, 1);
         }
         const REAL *x = X + (order ? order[t] : t) * n_in;
-        const double rate = rates[t * rate_stride], shrunk = scale * (1 - rate * l2);
+        const double shrunk = scale * (1 - rates[t * rate_stride] * l2);
+        const double rate = rates[t * rate_stride] * weights[t - start];
         const vec s = CONSTANT(scale);
         vec products = CONSTANT(0);
         project_columns(N, n_in, N * LANES, before, x, broadcast(dot(before, x, n_in)), deltas, (REAL)-c, W, z);
@@ -60,16 +61,16 @@ INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdif
 static double walk_narrow(ptrdiff_t start, ptrdiff_t count, ptrdiff_t n_in, ptrdiff_t n, ptrdiff_t width,
                           ptrdiff_t activation, double slope, ptrdiff_t output_activation, const double *rates,
                           ptrdiff_t rate_stride, double l2, double scale, const REAL *X, ptrdiff_t order,
-                          const REAL *targets, REAL *W, REAL *bias, REAL *V, REAL *output_bias,
+                          const REAL *targets, const double *weights, REAL *W, REAL *bias, REAL *V, REAL *output_bias,
                           REAL *deltas, REAL *logits, ptrdiff_t ahead, ptrdiff_t samples, ptrdiff_t asked,
                           ptrdiff_t asked_bytes)
 {
     const int64_t *visited = (const int64_t *)order;
     if (width == LANES)
         return walk_vectors(1, start, count, n_in, n, activation, slope, output_activation, rates,
-                            rate_stride, l2, scale, X, visited, targets, W, bias, V, output_bias, deltas,
+                            rate_stride, l2, scale, X, visited, targets, weights, W, bias, V, output_bias, deltas,
                             logits, ahead, samples, asked, asked_bytes);
     return walk_vectors(2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride,
-                        l2, scale, X, visited, targets, W, bias, V, output_bias, deltas, logits, ahead,
+                        l2, scale, X, visited, targets, weights, W, bias, V, output_bias, deltas, logits, ahead,
                         samples, asked, asked_bytes);
 }

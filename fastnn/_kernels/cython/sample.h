@@ -95,14 +95,14 @@ static void update_and_project(ptrdiff_t n_in, ptrdiff_t n, ptrdiff_t width, ptr
 }
 
 static REAL step_one_output(ptrdiff_t width, ptrdiff_t activation, double slope, ptrdiff_t output_activation,
-                            double scale, double rate, double c, REAL target, const REAL *a, REAL *V, REAL *bias,
-                            REAL *deltas)
+                            double scale, double rate, double c, REAL target, REAL weight, const REAL *a, REAL *V,
+                            REAL *bias, REAL *deltas)
 {
     const REAL s = (REAL)scale;
     vec products = CONSTANT(0), slopes = CONSTANT(slope);
     for (ptrdiff_t j = 0; j < width; j += LANES) products = fused(load(a + j), load(V + j), products);
     REAL z = s * sum_lanes(products) + *bias;
-    vec delta = activated(output_activation, broadcast(z), slopes) - broadcast(target);
+    vec delta = broadcast(weight) * (activated(output_activation, broadcast(z), slopes) - broadcast(target));
     vec factor = broadcast(s) * delta, change = CONSTANT(-c) * delta;
     *bias -= (REAL)rate * first_lane(delta);
     for (ptrdiff_t j = 0; j < width; j += LANES) {

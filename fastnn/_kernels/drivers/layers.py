@@ -69,12 +69,14 @@ def inputs(job: Job, like: Reals, thread: int, first: int, tile_row: int) -> tup
 
 @kernel
 def prefetch_targets(job: Job, like: Reals, i: int) -> None:
-    """Ask for the targets of the sample that is visited as the i-th."""
+    """Ask for the targets and the weight of the sample that is visited as the i-th."""
     sample = sample_at(job, i)
     if job.labels != 0:
         prefetch(reals(like, job.labels + 8 * sample), 1)
     else:
         prefetch(advance(reals(like, job.targets), sample * job.n_outputs), job.n_outputs)
+    if job.weights != 0:
+        prefetch(reals(like, job.weights + 8 * sample), 1)
 
 
 @kernel

@@ -39,16 +39,16 @@ def walk_narrow_samples(job: Job, like: Reals) -> float:
     """Take the block's samples one after the other; return the last step's rate relative to the weights' factor."""
     memory, start, count, width = reals(like, job.tiles), job.tile_start, job.tile_count, field(job, 0, WIDTH_OUT)
     logits, deltas = advance(memory, job.compact), layer_memory(job, memory, 0, DELTAS, 0)
-    asked, asked_bytes = job.targets, job.itemsize
+    weights, asked, asked_bytes = numbers(job.block_weights), job.targets, job.itemsize
     if job.labels != 0:
         asked, asked_bytes = job.labels, 8
     job.scale = walk_narrow(
         start, count, job.n_inputs, field(job, 0, N_OUT), width, field(job, 0, ACTIVATION), slope_of(job, 0),
         field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, reals(like, job.X),
-        job.order, advance(logits, job.tile_rows), reals(like, field(job, 0, PACKED)),
+        job.order, advance(logits, job.tile_rows), weights, reals(like, field(job, 0, PACKED)),
         reals(like, field(job, 0, BIAS)), reals(like, field(job, 1, TRANSPOSED)), reals(like, field(job, 1, BIAS)),
         deltas, logits, job.tile_rows, job.samples, asked, asked_bytes,
     )  # fmt: skip
     if count > 1:
         copy(advance(deltas, (count - 1) * width), deltas, width)
-    return numbers(job.rates)[(start + count - 1) * job.rate_stride] / job.scale
+    return numbers(job.rates)[(start + count - 1) * job.rate_stride] * weights[count - 1] / job.scale

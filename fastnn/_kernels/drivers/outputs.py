@@ -16,9 +16,10 @@ from fastnn._kernels.numba.memory import (
     field,
     integers,
     numbers,
+    real,
     reals,
 )
-from fastnn._kernels.numba.simd import advance, copy
+from fastnn._kernels.numba.simd import advance, copy, prefetch
 
 # Columns are taken one after the other where there are fewer: a loop over those of a row ends in a mispredicted branch
 # (4-32-16-4, full batch, Cython: this file took 10.4 % of the time, now 8.8).
@@ -72,6 +73,19 @@ def load_targets(job: Job, Y: Reals, first: int, rows: int) -> None:
 
 
 @kernel
+def load_weights(job: Job, like: Reals) -> None:
+    """Copy the weights of a block's samples next to each other, and ask for the next ones; without them they are 1."""
+    weights, ahead = numbers(job.block_weights), job.tile_start + job.tile_rows
+    for t in range(job.tile_count):
+        if job.weights == 0:
+            weights[t] = 1.0
+            continue
+        weights[t] = numbers(job.weights)[sample_at(job, job.tile_start + t)]
+        if ahead + t < job.samples:
+            prefetch(reals(like, job.weights + 8 * sample_at(job, ahead + t)), 1)
+
+
+@kernel
 def targets_of(job: Job, Y: Reals, first: int, rows: int) -> Reals:
     """Return the pointer to the rows' targets: in the data where they lie next to each other, copied to Y otherwise."""
     if in_order(job) and job.labels == 0:
@@ -98,20 +112,11 @@ def add_outputs(values: Reals, K: int, rows: int, losses: Numbers) -> None:
 
 
 @kernel
-def output_deltas(
-    job: Job, thread: int, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers
-) -> None:  # fmt: skip
-    """Turn Z_L of the rows into delta_L, the loss's derivative there, and write each row's loss.
-
-    ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
-    """
+def single_deltas(job: Job, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers) -> None:
+    """Do what `output_deltas` does for a loss that is a sum over the outputs."""
     last = job.layers - 1
     K, width, n = job.n_outputs, field(job, last, WIDTH_OUT), job.tile_rows * job.n_outputs
-    Z = layer_memory(job, memory, last, OUTPUTS, tile_row)
-    if job.loss == SOFTMAX_LOSS:
-        softmax_deltas(job, thread, Z, width, first, rows, losses)
-        return
-    deltas = advance(memory, job.compact + tile_row * K)
+    Z, deltas = layer_memory(job, memory, last, OUTPUTS, tile_row), advance(memory, job.compact + tile_row * K)
     values, Y = advance(deltas, 2 * n), targets_of(job, advance(deltas, n), first, rows)
     if width == K:
         call(job.loss_and_delta, (job.loss, Z, Y, values, rows * K))
@@ -120,3 +125,31 @@ def output_deltas(
         call(job.loss_and_delta, (job.loss, deltas, Y, values, rows * K))
         copy_rows(deltas, K, Z, width, K, rows)
     add_outputs(values, K, rows, losses)
+
+
+@kernel
+def weigh(job: Job, delta: Reals, width: int, first: int, rows: int, losses: Numbers) -> None:
+    """Multiply the deltas and the loss of each row by its sample's weight; sample ``first`` is row 0."""
+    for r in range(rows):
+        weight = numbers(job.weights)[sample_at(job, first + r)]
+        losses[r] *= weight
+        for j in range(r * width, (r + 1) * width):
+            delta[j] *= real(delta, weight)
+
+
+@kernel
+def output_deltas(
+    job: Job, thread: int, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers
+) -> None:  # fmt: skip
+    """Turn Z_L of the rows into delta_L, the loss's derivative there, and write each row's loss.
+
+    ``first`` is the sample of the first row. Losses come from Z_L: a saturated output has a finite, right one.
+    """
+    last = job.layers - 1
+    Z, width = layer_memory(job, memory, last, OUTPUTS, tile_row), field(job, last, WIDTH_OUT)
+    if job.loss == SOFTMAX_LOSS:
+        softmax_deltas(job, thread, Z, width, first, rows, losses)
+    else:
+        single_deltas(job, memory, tile_row, rows, first, losses)
+    if job.weights != 0:
+        weigh(job, Z, width, first, rows, losses)

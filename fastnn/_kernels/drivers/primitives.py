@@ -105,11 +105,12 @@ def update_and_project(
 
 def step_one_output(
     width: int, activation: int, slope: float, output_activation: int, scale: float, rate: float, c: float,
-    target: Real, a: Given, V: Reals, bias: Reals, deltas: Reals,
+    target: Real, weight: Real, a: Given, V: Reals, bias: Reals, deltas: Reals,
 ) -> Real:  # fmt: skip
     """Take a layer of one output forward and back; z = scale a . V + bias is returned.
 
-    delta = output(z) - target; deltas = delta scale V * g' of the layer below; V -= c delta a, bias -= rate delta.
+    delta = weight (output(z) - target); deltas = delta scale V * g' of the layer below; V -= c delta a; bias -= rate
+    delta.
     """
 
 
@@ -139,13 +140,14 @@ def turn_vectors(
 
 def walk_narrow(
     start: int, count: int, n_in: int, n: int, width: int, activation: int, slope: float, output_activation: int,
-    rates: Numbers, rate_stride: int, l2: float, scale: float, X: Given, order: int, targets: Given, W: Reals,
-    bias: Reals, V: Reals, output_bias: Reals, deltas: Reals, logits: Reals, ahead: int, samples: int, asked: int,
-    asked_bytes: int,
+    rates: Numbers, rate_stride: int, l2: float, scale: float, X: Given, order: int, targets: Given, weights: Numbers,
+    W: Reals, bias: Reals, V: Reals, output_bias: Reals, deltas: Reals, logits: Reals, ahead: int, samples: int,
+    asked: int, asked_bytes: int,
 ) -> float:  # fmt: skip
     """Take samples one after the other through a layer of one or two vectors and one output; the factor is returned.
 
     Each is what `update_and_project` and `step_one_output` do, but for the last one's step in W, with its deltas, which
-    are left. Sample i from ``start`` on is row i of X, or order[i] where that address is not 0. Meanwhile the row that
-    comes ``ahead`` samples later is asked for, if there are so many, and what belongs to it at ``asked``.
+    are left; weights multiply rates, though not in the penalty. Sample i from ``start`` on is row i of X, or order[i]
+    where that address is not 0. Meanwhile the row that comes ``ahead`` samples later is asked for, if there are so
+    many, and what belongs to it at ``asked``.
     """

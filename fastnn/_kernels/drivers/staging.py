@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastnn._kernels.drivers.language import Job, Reals
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.memory import integers, reals
+from fastnn._kernels.numba.memory import integers, numbers, reals
 from fastnn._kernels.numba.simd import advance, copy, prefetch
 
 AHEAD = 16  # samples: about as many cache lines as a core can ask for at a time
@@ -52,15 +52,21 @@ def stage(job: Job, like: Reals, task: int) -> None:
     rows, targets = staged_rows(job, like, parity), reals(like, staged_targets(job, parity))
     labels_at = job.source_labels
     labels, staged_labels = integers(labels_at), integers(staged_targets(job, parity))
+    weighted, weights_at = job.source_weights != 0, job.source_weights
+    weights, staged_weights = numbers(weights_at), numbers(job.staged_weights + parity * job.window * 8)
     for i in range(first, last):
         sample = order[i]
         if i < known:
             ahead = order[i + AHEAD]
+            if weighted:
+                prefetch(reals(like, weights_at + 8 * ahead), 1)
             prefetch(advance(X, ahead * n), n)
             if labelled:
                 prefetch(reals(like, labels_at + 8 * ahead), 1)
             else:
                 prefetch(advance(Y, ahead * K), K)
+        if weighted:
+            staged_weights[i] = weights[sample]
         copy(advance(rows, i * n), advance(X, sample * n), n)
         if labelled:
             staged_labels[i] = labels[sample]
@@ -78,6 +84,8 @@ def enter_window(job: Job) -> None:
         job.labels = targets - start * 8
     else:
         job.targets = targets - start * job.n_outputs * job.itemsize
+    if job.source_weights != 0:
+        job.weights = job.staged_weights + (job.parity * job.window - start) * 8
     job.tile_count = job.next_count
     job.next_start += job.next_count
     job.next_count = min(job.window, job.samples - job.next_start)

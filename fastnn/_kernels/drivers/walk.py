@@ -27,7 +27,7 @@ from fastnn._kernels.drivers.layers import (
     slope_of,
 )
 from fastnn._kernels.drivers.narrow import is_narrow, walk_narrow_samples
-from fastnn._kernels.drivers.outputs import SOFTMAX_LOSS, load_targets, output_deltas
+from fastnn._kernels.drivers.outputs import SOFTMAX_LOSS, load_targets, load_weights, output_deltas, weigh
 from fastnn._kernels.drivers.primitives import ADD
 from fastnn._kernels.drivers.shared import groups_of, parts_of, second_part, thread_scratch
 from fastnn._kernels.drivers.softmax import sample_softmax_delta
@@ -118,7 +118,7 @@ def one_output_losses(job: Job, like: Reals) -> None:
     targets, values = advance(logits, job.tile_rows), advance(logits, 2 * job.tile_rows)
     call(job.loss_and_delta, (job.loss, logits, targets, values, job.tile_count))
     for t in range(job.tile_count):
-        losses[t] = values[t]
+        losses[t] = values[t] * numbers(job.block_weights)[t]
 
 
 @kernel
@@ -129,9 +129,9 @@ def step_last(job: Job, like: Reals, t: int, rate: float, scale: float, c: float
     target = advance(logits, job.tile_rows)[t]
     logits[t] = step_one_output(
         field(job, last, WIDTH_IN), field(job, last - 1, ACTIVATION), slope_of(job, last - 1),
-        field(job, last, ACTIVATION), scale, rate, c, target, layer_memory(job, memory, last - 1, OUTPUTS, t),
-        reals(like, field(job, last, TRANSPOSED)), reals(like, field(job, last, BIAS)),
-        layer_memory(job, memory, last - 1, DELTAS, t),
+        field(job, last, ACTIVATION), scale, rate, c, target, real(like, numbers(job.block_weights)[t]),
+        layer_memory(job, memory, last - 1, OUTPUTS, t), reals(like, field(job, last, TRANSPOSED)),
+        reals(like, field(job, last, BIAS)), layer_memory(job, memory, last - 1, DELTAS, t),
     )  # fmt: skip
 
 
@@ -194,8 +194,10 @@ def walk_samples(job: Job, like: Reals, thread: int) -> float:
         if one_output(job):
             step_last(job, like, t, rate, scale, c)
         elif job.loss == SOFTMAX_LOSS:
-            z = layer_memory(job, memory, job.layers - 1, OUTPUTS, t)
-            sample_softmax_delta(job, z, sample_at(job, step), advance(numbers(job.losses), step))
+            z, loss = layer_memory(job, memory, job.layers - 1, OUTPUTS, t), advance(numbers(job.losses), step)
+            sample_softmax_delta(job, z, sample_at(job, step), loss)
+            if job.weights != 0:
+                weigh(job, z, job.n_outputs, step, 1, loss)
         else:
             output_deltas(job, thread, memory, t, 1, step, advance(numbers(job.losses), step))
         walk_backward(job, like, thread, t, scale, c)
@@ -230,6 +232,7 @@ def walk(job: Job, like: Reals, thread: int) -> None:
     if one_output(job):
         targets = advance(reals(like, job.tiles), job.compact + job.tile_rows)
         load_targets(job, targets, job.tile_start, job.tile_count)
+        load_weights(job, like)
     c = walk_narrow_samples(job, like) if is_narrow(job, like) else walk_samples(job, like, thread)
     if one_output(job):
         one_output_losses(job, like)

@@ -32,7 +32,7 @@ def sample_at(order, i):
 @kernel(forceinline=True)  # by LLVM, which folds the number of vectors into it
 def walk_vectors(
     vectors, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
-    targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
+    targets, weights, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
     width, z = vectors * lanes(W), stack_memory(W, TWO_VECTORS)
@@ -54,7 +54,7 @@ def walk_vectors(
             products = multiply_add(a1, v1, products)
         logit = s * total(products) + top
         error = activated(output_activation, logit, real(W, 0.0)) - targets[t - start]
-        shrunk = scale * (1 - rate * l2)
+        shrunk, rate = scale * (1 - rate * l2), rate * weights[t - start]
         c = rate / shrunk
         factor, change, alpha = fill(s * error), fill(real(W, -c) * error), fill(real(W, -rate))
         delta = times_derivative(activation, a0, multiply_add(factor, v0, zero), slopes)
@@ -79,15 +79,15 @@ def walk_vectors(
 @kernel
 def walk_narrow(
     start, count, n_in, n, width, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
-    targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
+    targets, weights, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
 ):  # fmt: skip
     """Take samples one after the other; return the weights' factor."""
     if width == lanes(W):
         return walk_vectors(
             1, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
-            targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
+            targets, weights, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
         )  # fmt: skip
     return walk_vectors(
         2, start, count, n_in, n, activation, slope, output_activation, rates, rate_stride, l2, scale, X, order,
-        targets, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
+        targets, weights, W, bias, V, output_bias, deltas, logits, ahead, samples, asked, asked_bytes,
     )  # fmt: skip

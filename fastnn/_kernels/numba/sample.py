@@ -99,14 +99,14 @@ def update_and_project(n_in, n, width, activation, slope, scale, factor, before,
 
 
 @kernel
-def step_one_output(width, activation, slope, output_activation, scale, rate, c, target, a, V, bias, deltas):
+def step_one_output(width, activation, slope, output_activation, scale, rate, c, target, weight, a, V, bias, deltas):
     """Take a sample through a layer of one output and back: its delta, the deltas below, the update; return z."""
     zero = fill(real(V, 0.0))
     products = zero
     for j in range(0, width, lanes(V)):
         products = multiply_add(load(a, j), load(V, j), products)
     z = real(V, scale) * total(products) + bias[0]
-    delta = activated(output_activation, z, real(V, 0.0)) - target
+    delta = weight * (activated(output_activation, z, real(V, 0.0)) - target)
     bias[0] -= real(V, rate) * delta
     slopes, factor, change = fill(real(V, slope)), fill(real(V, scale) * delta), fill(real(V, -c) * delta)
     for j in range(0, width, lanes(V)):
