@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import check_integer
+from fastnn._checks import check_integer, check_real
 from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Model
 from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
@@ -33,12 +34,15 @@ class Architecture:
         It fixes the output unit.
     dtype : numpy.dtype
         Of the parameters and of all computation.
+    dropout : tuple of float
+        The share of each hidden layer's units that is dropped while training.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[Activation, ...]
     loss: Loss
     dtype: np.dtype[Any]
+    dropout: tuple[float, ...] = ()
 
     @classmethod
     def of(
@@ -47,6 +51,7 @@ class Architecture:
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
         loss: str = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
+        dropout: float | Sequence[float] = 0.0,
     ) -> Architecture:
         """Check what ``Network`` was given, and make an architecture of it."""
         units = _check_sizes(sizes)
@@ -57,7 +62,7 @@ class Architecture:
                 f"softmax needs at least two output units; got sizes={units}. For two classes with one output "
                 "take loss='sigmoid_cross_entropy'"
             )
-        return cls(units, activations, found, _check_dtype(dtype))
+        return cls(units, activations, found, _check_dtype(dtype), _check_dropout(dropout, len(units) - 2))
 
     @cached_property
     def model(self) -> Model:
@@ -71,6 +76,7 @@ class Architecture:
             activations=(*(int(a.code) for a in self.activations), int(self.loss.output)),
             slopes=(*(a.slope for a in self.activations), 0.0),
             loss=int(self.loss.code),
+            dropout=(*self.dropout, 0.0) if any(self.dropout) else (),
         )
 
     @cached_property
@@ -89,6 +95,7 @@ class Architecture:
             "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
             "loss": self.loss.name,
             "dtype": self.dtype.name,
+            **({"dropout": self.dropout} if any(self.dropout) else {}),
         }
 
     @classmethod
@@ -98,7 +105,7 @@ class Architecture:
             leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
             for a in about["activations"]
         ]
-        return cls.of(about["sizes"], activations, about["loss"], about["dtype"])
+        return cls.of(about["sizes"], activations, about["loss"], about["dtype"], about.get("dropout", 0.0))
 
     def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:
         """Return how a copy is made, also in another process: of names, so that a pickle outlives codes and layouts."""
@@ -124,6 +131,16 @@ def _check_activations(
     if len(found) != hidden:
         raise ValueError(f"activation must be one name, or one for each of {hidden} hidden layers; got {len(found)}")
     return found
+
+
+def _check_dropout(dropout: object, hidden: int) -> tuple[float, ...]:
+    if isinstance(dropout, Real):
+        return (check_real("dropout", dropout, low=0, below=1),) * hidden
+    if isinstance(dropout, str) or not isinstance(dropout, Sequence | np.ndarray):
+        raise TypeError(f"dropout must be one number, or one for each of {hidden} hidden layers; got {dropout!r}")
+    if len(dropout) != hidden:
+        raise ValueError(f"dropout must be one number, or one for each of {hidden} hidden layers; got {len(dropout)}")
+    return tuple(check_real(f"dropout[{i}]", p, low=0, below=1) for i, p in enumerate(dropout))
 
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -182,7 +182,7 @@ class Prepared:
         optimizer = self._optimizer
         rates = np.array([optimizer.learning_rate])
         self._taken_up = contract.Optimizer(
-            int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0
+            int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0, seed=state.seed
         )
         return self._taken_up
 

@@ -56,6 +56,10 @@ class Network:
         Seed or source of the initial weights and of every shuffle.
     init : {"auto", "glorot", "he", "zeros"} or sequence of (W, b)
         Initial weights; "auto" is He for rectifiers, Glorot otherwise. Biases begin at zero.
+    dropout : float or sequence of float, default 0
+        In [0, 1): the share of units that is dropped while training, of all hidden layers or one number for each. A
+        unit's output is 0 with that probability, and divided by 1 - dropout otherwise (Srivastava et al., JMLR 2014);
+        never so in ``predict``, ``score``, ``loss`` and validation.
 
     Attributes
     ----------
@@ -84,15 +88,17 @@ class Network:
         dtype: npt.DTypeLike = "float32",
         rng: int | np.random.Generator | None = None,
         init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = "auto",
+        dropout: float | Sequence[float] = 0.0,
     ) -> None:
-        self.architecture = Architecture.of(sizes, activation, loss, dtype)
+        self.architecture = Architecture.of(sizes, activation, loss, dtype, dropout)
         self.state = State.of(self.architecture, rng, init)
         self.in_training = _OneAtATime()
 
     def __repr__(self) -> str:
         """Return the architecture as it was given."""
         names = [a.name for a in self.activations]
-        return f"Network({self.sizes}, activation={names}, loss={self.loss_name!r}, dtype={self.dtype.name!r})"
+        dropout = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
+        return f"Network({self.sizes}, activation={names}, loss={self.loss_name!r}, dtype={self.dtype.name!r}{dropout})"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -103,6 +109,11 @@ class Network:
     def activations(self) -> tuple[Activation, ...]:
         """Of each hidden layer."""
         return self.architecture.activations
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The share of each hidden layer's units that is dropped while training."""
+        return self.architecture.dropout
 
     @property
     def loss_name(self) -> str:

@@ -163,6 +163,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         "trained_on_labels": state.trained_on_labels,
         "optimizer": None if optimizer is None else {"name": optimizer.name, **asdict(optimizer)},
         "step": int(state.step[0]),
+        **({"seed": state.seed} if state.seed else {}),
         "rng": state.rng.bit_generator.state,
     }
 
@@ -186,7 +187,7 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         if (found.shape, found.dtype) != (array.shape, array.dtype):
             raise ValueError(f"{name} must be {array.shape} {array.dtype}; found {found.shape} {found.dtype}")
         array[:] = found
-    state.step[0] = about["step"]
+    state.step[0], state.seed = about["step"], about.get("seed", 0)
     state.trained_on_labels = bool(about["trained_on_labels"])
     return architecture, state
 

@@ -43,6 +43,8 @@ class State:
         The vectors that it keeps from step to step.
     step : ndarray, (1,)
         How many steps it has taken.
+    seed : int
+        Of dropout's masks, with the step.
     """
 
     parameters: Array
@@ -52,6 +54,7 @@ class State:
     optimizer: Optimizer | None
     optimizer_state: Array
     step: Integers
+    seed: int = 0
 
     @classmethod
     def of(
@@ -81,6 +84,8 @@ class State:
             arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
         for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
             W[:], b[:] = W_0, b_0
+        if any(architecture.dropout):
+            self.seed = int(self.rng.integers(1 << 63))
         self.optimizer = None
         self._begin(vectors=0)
 

@@ -214,6 +214,7 @@ class _Training:
             state=state.optimizer_state,
             step=state.step,
             l2=self.request.l2 / self.samples,
+            seed=state.seed,
         )
         model, theta = self.architecture.model, state.parameters
         if batch_size == 1:

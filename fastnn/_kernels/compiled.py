@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -31,7 +32,12 @@ def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
 
     Their rule has no state, and they take derivatives from outputs.
     """
-    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations)
+    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations) and not any(model.dropout)
+
+
+def is_bare(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer's step is all that happens to the parameters, at the same rate."""
+    return not (optimizer.l1 or optimizer.factors.size or optimizer.average.size or optimizer.clip_norm < math.inf)
 
 
 class CompiledKernels(ABC):
@@ -133,7 +139,7 @@ class CompiledKernels(ABC):
 
         Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
         """
-        plain = is_plain(model, optimizer.rule, len(optimizer.state))
+        plain = is_plain(model, optimizer.rule, len(optimizer.state)) and is_bare(optimizer)
         per_sample = plain and float(optimizer.rates.max() * optimizer.l2) < MAX_SHRINKAGE
         self._train(model, parameters, data, order, 1, optimizer, losses, epochs, per_sample)
 
@@ -158,6 +164,7 @@ class CompiledKernels(ABC):
             training=True,
             per_sample=per_sample,
             ordered=order.size > 0,
+            clipped=optimizer.clip_norm < math.inf,
         )
         job = self.prepare(model, data.X.itemsize, request)
         job.bind(parameters, data, order, optimizer, losses)

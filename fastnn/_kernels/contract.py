@@ -23,6 +23,7 @@ one after the other, the order of each following that of the one before.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Model(NamedTuple):
     activations: tuple[int, ...]  # (L - 1,) Activation codes
     slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
     loss: int  # a Loss code
+    dropout: tuple[float, ...] = ()  # (L - 1,) the share of a layer's units that is dropped while training, or none
 
 
 class Data(NamedTuple):
@@ -83,6 +85,12 @@ class Optimizer(NamedTuple):
     state: Array  # (k, P) real
     step: Integers  # (1,) steps taken so far
     l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set
+    l1: float = 0.0  # after a step weights go towards 0 by rate l1, and no further: l1 / m
+    clip_norm: float = math.inf  # a gradient (of all parameters, with l2) of a larger norm is scaled to it
+    factors: Numbers = NO_NUMBERS  # (L - 1, 3) a layer's factors of the rate, of weights and biases, and of the decay
+    average: Array = NO_NUMBERS  # (P,) real, or (0,): after a step it goes towards the parameters
+    average_rates: Numbers = NO_NUMBERS  # (steps,) by that share of the way; the stride may be 0
+    seed: int = 0  # of dropout, with the step
 
 
 __all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Numbers", "Optimizer", "Rule"]

@@ -8,13 +8,16 @@ respect to Z times m, the number of samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._kernels import dropout
 from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Numbers, Optimizer, Rule
+
+NO_MASKS: Mapping[int, Array] = {}
 
 # --- the functions of one layer -------------------------------------------------------------------------------------
 
@@ -94,13 +97,26 @@ def layers(model: Model, parameters: Array) -> Iterator[tuple[Array, Array]]:
         yield W, b
 
 
-def propagate(model: Model, parameters: Array, X: Array) -> tuple[list[Array], list[Array]]:
-    """Return the layers' outputs A_1 = X, ..., A_L and their inputs Z_2, ..., Z_L, with X in front."""
+def propagate(
+    model: Model, parameters: Array, X: Array, masks: Mapping[int, Array] = NO_MASKS
+) -> tuple[list[Array], list[Array]]:
+    """Return the layers' outputs A_1 = X, ..., A_L, times their masks, and their inputs Z_2, ..., Z_L, X in front."""
     A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
         Z.append(A[-1] @ W + b)
         A.append(activate(model.activations[layer], model.slopes[layer], Z[-1]))
+        if layer in masks:
+            A[-1] = A[-1] * masks[layer]
     return A, Z
+
+
+def masks_of(model: Model, seed: int, step: int, rows: int, dtype: npt.DTypeLike) -> dict[int, Array]:
+    """Return the masks of a step, of the layers that have dropout."""
+    return {
+        layer: dropout.mask(seed, step, layer, rows, model.sizes[layer + 1], p, dtype)
+        for layer, p in enumerate(model.dropout)
+        if p > 0
+    }
 
 
 def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
@@ -155,10 +171,12 @@ def loss(model: Model, parameters: Array, data: Data, l2: float) -> float:
     return mean + penalty(model, parameters, l2 / len(data.X))
 
 
-def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
+def backpropagate(
+    model: Model, parameters: Array, data: Data, l2: float, gradient: Array, masks: Mapping[int, Array] = NO_MASKS
+) -> float:
     """Write the gradient of the mean loss plus l2 / 2 sum W^2; return the mean loss without that penalty."""
     m = len(data.X)
-    A, Z = propagate(model, parameters, data.X)
+    A, Z = propagate(model, parameters, data.X, masks)
     Y = target_matrix(model, data)
     theta, grad = list(layers(model, parameters)), list(layers(model, gradient))
     dZ = A[-1] - Y  # for each loss with the output unit that it fixes
@@ -169,7 +187,11 @@ def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradie
         dW[:] = A[layer].T @ dZ / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
-            dZ = dZ @ W.T * derivative(model.activations[layer - 1], model.slopes[layer - 1], A[layer], Z[layer])
+            activation, slope = model.activations[layer - 1], model.slopes[layer - 1]
+            output = activate(activation, slope, Z[layer]) if layer - 1 in masks else A[layer]
+            dZ = dZ @ W.T * derivative(activation, slope, output, Z[layer])
+            if layer - 1 in masks:
+                dZ *= masks[layer - 1]
     return mean_loss(model, Z[-1], Y, data.weights)
 
 
@@ -182,15 +204,20 @@ def loss_and_gradient(model: Model, parameters: Array, data: Data, l2: float, gr
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, rate: float) -> None:
-    """Take one step of the optimizer and count it.
+def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, step: int) -> None:
+    """Take one step of the optimizer, the call's ``step``-th, and count it.
 
     Sources: momentum and Nesterov's form of it, Sutskever et al. 2013; RMSprop, Tieleman and Hinton 2012; Adam, Kingma
-    and Ba 2015; AdamW, Loshchilov and Hutter 2019.
+    and Ba 2015; AdamW, Loshchilov and Hutter 2019; the norm's limit, Pascanu et al. 2013; l1's proximal step, Duchi and
+    Singer 2009.
     """
     first, second, epsilon, weight_decay, nesterov = (float(h) for h in optimizer.hyper)
     optimizer.step[0] += 1
     t = int(optimizer.step[0])
+    if math.isfinite(optimizer.clip_norm):
+        norm = math.sqrt(float((gradient.astype(np.float64) ** 2).sum()))
+        gradient *= min(1.0, optimizer.clip_norm / norm) if norm > 0 else 1.0
+    rate = rates_of_parameters(model, optimizer, step)
     match optimizer.rule:
         case Rule.SGD if first == 0:
             parameters -= rate * gradient
@@ -204,13 +231,33 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
             parameters -= rate * gradient / (np.sqrt(s) + epsilon)
         case _:
             if optimizer.rule == Rule.ADAMW:
-                for W, _ in layers(model, parameters):
-                    W *= 1 - rate * weight_decay
+                for layer, (W, _) in enumerate(layers(model, parameters)):
+                    W *= 1 - float(optimizer.rates[step]) * weight_decay * np.prod(factors(optimizer, layer)[[0, 2]])
             v, s = optimizer.state
             v[:] = first * v + (1 - first) * gradient
             s[:] = second * s + (1 - second) * gradient**2
             v_hat, s_hat = v / (1 - first**t), s / (1 - second**t)
             parameters -= rate * v_hat / (np.sqrt(s_hat) + epsilon)
+    for layer, (W, _) in enumerate(layers(model, parameters)):
+        change = float(optimizer.rates[step]) * factors(optimizer, layer)[0] * optimizer.l1
+        W -= np.clip(W, -change, change)
+    if optimizer.average.size:
+        optimizer.average[:] += float(optimizer.average_rates[step]) * (parameters - optimizer.average)
+
+
+def factors(optimizer: Optimizer, layer: int) -> Numbers:
+    """Return a layer's factors of the rate, for weights and biases, and of the decay."""
+    row: Numbers = optimizer.factors[layer] if optimizer.factors.size else np.ones(3)
+    return row
+
+
+def rates_of_parameters(model: Model, optimizer: Optimizer, step: int) -> Array:
+    """Return the learning rate of each parameter in a step."""
+    rates = np.full(model.biases[-1] + model.sizes[-1], optimizer.rates[step], optimizer.state.dtype)
+    for layer, (W, b) in enumerate(layers(model, rates)):
+        W *= factors(optimizer, layer)[0]
+        b *= factors(optimizer, layer)[1]
+    return rates
 
 
 def minibatch_epoch(
@@ -229,8 +276,9 @@ def minibatch_epoch(
     batches = [slice(start, min(start + batch_size, m)) for start in range(0, m, batch_size)]
     for step, (epoch, rows) in enumerate(product(range(epochs), batches)):
         batch = take(data, order[epoch * m :][rows] if order.size else rows)
-        losses[step] = backpropagate(model, parameters, batch, optimizer.l2, gradient)
-        update(model, parameters, gradient, optimizer, float(optimizer.rates[step]))
+        masks = masks_of(model, optimizer.seed, int(optimizer.step[0]) + 1, len(batch.X), parameters.dtype)
+        losses[step] = backpropagate(model, parameters, batch, optimizer.l2, gradient, masks)
+        update(model, parameters, gradient, optimizer, step)
 
 
 def shuffle_grid(down: Integers, across: Integers, samples: int, first: int, order: Integers) -> None:

@@ -120,6 +120,7 @@ def _constants(layout: Layout, division: Division) -> Iterator[Piece]:
     yield "table", layout.layers * len(COLUMNS) * WORD
     yield "block_table", 3 * len(division.blocks) * WORD
     yield "slopes", layout.layers * WORD
+    yield "dropouts", layout.layers * WORD
     yield "one", layout.itemsize
 
 
@@ -128,6 +129,7 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
     yield "team", (TEAM_LINES + division.threads) * CACHE_LINE
     yield "row_losses", tiles * rows * WORD
     yield "chunk_losses", division.chunks * WORD
+    yield "norms", len(division.blocks) * request.clipped * WORD
     yield "loss", WORD
     elements = {"tiles": tiles * sizes["tile_size"], "logits": division.threads * sizes["logits_size"]}
     if request.per_sample:

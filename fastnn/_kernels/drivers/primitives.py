@@ -63,6 +63,15 @@ def multiply_by_derivative(activation: int, slope: float, saved: Given, delta: R
     """Compute delta *= g', taken from what `activate` has saved, or else from its output, for any n."""
 
 
+def drop_units(
+    seed: int, step: int, layer: int, row: int, begin: int, n: int, p: float, a: Reals, saved: Reals
+) -> None:  # fmt: skip
+    """Multiply units ``begin`` .. begin + n of a row of the batch by dropout's mask: outputs, and saved g'(z).
+
+    The mask is 0 with probability p, 1 / (1 - p) otherwise; `fastnn._kernels.dropout` says which bits decide.
+    """
+
+
 def exp_array(z: Reals, n: int) -> None:
     """Compute z = e^z in place, for any n."""
 
