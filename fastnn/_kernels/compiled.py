@@ -29,9 +29,13 @@ _SAVING = frozenset(int(code) for code in Activation if code.saves)
 def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     """Return whether the kernels of per-sample descent take the steps of a rule.
 
-    Their rule has no state, and they take derivatives from outputs.
+    Their rule has no state, they take derivatives from outputs, and the delta of a single output behind a hidden layer
+    is its value minus the target.
     """
-    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations)
+    if rule != Rule.SGD or state_vectors > 0 or not _SAVING.isdisjoint(model.activations[:-1]):
+        return False
+    single = len(model.sizes) > 2 and model.sizes[-1] == 1
+    return not single or (Loss(model.loss).is_canonical and not model.masked)
 
 
 class CompiledKernels(ABC):
