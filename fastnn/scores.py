@@ -54,9 +54,9 @@ def pinball(y: Numbers, h: Numbers, level: float) -> Numbers:
 
 def poisson(y: Numbers, h: Numbers, level: float = 0.0) -> Numbers:
     """Return 2 (y log(y / h) - y + h); y log y is 0 for y = 0."""
-    with np.errstate(divide="ignore"):  # of an output that has become 0 it is infinite
+    with np.errstate(divide="ignore", invalid="ignore"):  # infinite of an output that has become 0
         ratio = np.log(np.where(y > 0, y, 1)) - np.log(np.where(y > 0, h, 1))
-    return 2 * (y * ratio - y + h)
+        return 2 * (y * ratio - y + h)
 
 
 R2, PINBALL, POISSON = Deviance(squared_error, mean), Deviance(pinball, quantile), Deviance(poisson, mean)
@@ -103,7 +103,7 @@ def explained(
     defined = ~np.isnan(scores)
     if defined.any() and not defined.all():
         names = ", ".join(map(str, np.flatnonzero(~defined)))
-        warnings.warn(f"score: all targets of column {names} are the same: it has none", UserWarning, stacklevel=4)
+        warnings.warn(f"score: all targets of column {names} are the same: it has none", UserWarning, stacklevel=5)
     return float(scores[defined].mean()) if defined.any() else float("nan")
 
 

@@ -29,6 +29,8 @@ REQUIRED = [name for name in os.environ.get("FASTNN_TEST_BACKENDS", "").replace(
 ACTIVATIONS = (
     "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus",
 )  # fmt: skip
+# Those whose derivative follows from the output: drivers of single samples take no others.
+FROM_OUTPUT = tuple(name for name in ACTIVATIONS if not contract.Activation[name.upper()].saves)
 LOSSES = (
     "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson",
     "hinge",

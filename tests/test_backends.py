@@ -11,7 +11,7 @@ import platform
 
 import numpy as np
 import pytest
-from conftest import ACTIVATIONS, ALL_LOSSES, assert_close, kernel_optimizer, make_case
+from conftest import ACTIVATIONS, ALL_LOSSES, FROM_OUTPUT, assert_close, kernel_optimizer, make_case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_division import paths
@@ -356,7 +356,6 @@ WAYS = {
 }  # fmt: skip
 
 
-PLAIN = [name for name in ACTIVATIONS if not contract.Activation[name.upper()].saves]
 # Sums of deltas that are 1 or -1 may cancel, and e^z of unbounded units grows out of float32.
 GENTLE_LOSSES = [
     name for name in ALL_LOSSES if name == "poisson, softplus" or name.startswith(("softmax", "sigmoid", "squ", "hub"))
@@ -365,7 +364,7 @@ GENTLE_LOSSES = [
 
 @st.composite
 def problems(draw):
-    names = draw(st.sampled_from([PLAIN, PLAIN, ACTIVATIONS]))  # with others per-sample descent goes in batches of one
+    names = draw(st.sampled_from([FROM_OUTPUT, FROM_OUTPUT, ACTIVATIONS]))
     hidden = draw(st.lists(st.tuples(st.integers(1, 70), st.sampled_from(names)), max_size=4))
     loss = draw(st.sampled_from(GENTLE_LOSSES))
     outputs = draw(st.integers(2 if loss.startswith("softmax") else 1, 18))
