@@ -43,13 +43,15 @@ def quantile(y: Numbers, weights: Weights, level: float) -> float:
 
 def squared_error(y: Numbers, h: Numbers, level: float = 0.0) -> Numbers:
     """Return (y - h)^2."""
-    return (y - h) ** 2
+    square: Numbers = (y - h) ** 2
+    return square
 
 
 def pinball(y: Numbers, h: Numbers, level: float) -> Numbers:
     """Return level (y - h) where y > h, (1 - level) (h - y) elsewhere."""
     error = y - h
-    return np.where(error > 0, level * error, (level - 1) * error)
+    loss: Numbers = np.maximum(level * error, (level - 1) * error)
+    return loss
 
 
 def poisson(y: Numbers, h: Numbers, level: float = 0.0) -> Numbers:

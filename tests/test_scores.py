@@ -60,9 +60,7 @@ def test_quantiles_are_scored_one_by_one(targets, weights):
     levels, w, y = [0.1, 0.5, 0.9], np.ones(41) if weights is None else weights, targets[:, 0]
     net = network(losses.Quantile(levels), 3)
     H = net.forward(X).astype(float)
-    expected = [
-        metrics.d2_pinball_score(y, h, alpha=q, sample_weight=w) for q, h in zip(levels, H.T, strict=True)
-    ]
+    expected = [metrics.d2_pinball_score(y, h, alpha=q, sample_weight=w) for q, h in zip(levels, H.T, strict=True)]
     found = evaluation.score_of(net.architecture, net.forward(X), y[:, None], weights)
     assert found == pytest.approx(np.mean(expected), rel=1e-9)
 
@@ -83,7 +81,9 @@ def test_weights_are_repeated_rows(loss, y):
     assert found == pytest.approx(evaluation.score_of(net.architecture, H[rows], y[rows]), rel=1e-12)
 
 
-@pytest.mark.parametrize("loss", [losses.SquaredError(), losses.AbsoluteError(), losses.Quantile(0.2), losses.Poisson()])
+@pytest.mark.parametrize(
+    "loss", [losses.SquaredError(), losses.AbsoluteError(), losses.Quantile(0.2), losses.Poisson()]
+)
 def test_weights_of_values_are_repeated_rows(loss, targets):
     net, repeats = network(loss, 2), np.arange(41) % 4
     H = net.forward(X)

@@ -24,6 +24,7 @@ _NO_LABELS = np.empty(0, dtype=np.int64)
 
 
 _SAVING = frozenset(int(code) for code in Activation if code.saves)
+_CANONICAL = frozenset(int(code) for code in Loss if code.is_canonical)
 
 
 def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
@@ -35,7 +36,7 @@ def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     if rule != Rule.SGD or state_vectors > 0 or not _SAVING.isdisjoint(model.activations[:-1]):
         return False
     single = len(model.sizes) > 2 and model.sizes[-1] == 1
-    return not single or (Loss(model.loss).is_canonical and not model.masked)
+    return not single or (model.loss in _CANONICAL and not model.masked)
 
 
 class CompiledKernels(ABC):

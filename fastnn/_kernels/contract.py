@@ -60,7 +60,8 @@ class Data(NamedTuple):
     """Samples in rows, with the targets in one of two forms; the other one is empty.
 
     ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; a single sigmoid output's
-    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix; hinge's too are 0 and 1. Softmax takes labels only.
+    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix; those of hinge are 0 and 1 as well. Softmax takes
+    labels only.
     """
 
     X: Array  # (m, s_1) real, C order

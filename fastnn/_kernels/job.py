@@ -231,8 +231,8 @@ _FIELDS_OF_A_DIVISION = (
     "turned", "window",
 )  # fmt: skip
 _PIECES = (
-    "table", "block_table", "slopes", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles", "logits", "gathered",
-    "gram", "sums", "partials", "scratch", "staged", "staged_targets",
+    "table", "block_table", "slopes", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles", "logits",
+    "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets",
 )  # fmt: skip
 
 

@@ -105,7 +105,8 @@ def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) 
         case Activation.MISH:
             assert Z is not None
             T = np.tanh(softplus(Z))
-            return T + Z * (1 - T * T) * sigmoid(Z)
+            product: Array = Z * (1 - T * T) * sigmoid(Z)
+            return T + product
         case Activation.SOFTPLUS:
             assert Z is not None
             return sigmoid(Z)
@@ -176,8 +177,8 @@ def losses_of(model: Model, Z: Array, Y: Array) -> Array:
         case Loss.ABSOLUTE_ERROR:
             terms = np.abs(Z - Y)
         case Loss.HUBER:
-            E = np.abs(Z - Y)
-            terms = np.where(E <= numbers, E**2 / 2, numbers * (E - numbers / 2))
+            size, limit = np.abs(Z - Y), numbers
+            terms = np.where(size <= limit, size**2 / 2, limit * (size - limit / 2))
         case Loss.QUANTILE:
             terms = np.where(Y > Z, numbers * (Y - Z), (1 - numbers) * (Z - Y))
         case Loss.POISSON:

@@ -18,8 +18,8 @@ WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, o
 # The struct's sections. A job's memory holds the plan, which stays; the arguments of one call; and the leading thread's
 # cursor, on cache lines of its own: waiting threads read the plan all the time. The team's words lie behind the struct.
 PLAN = (
-    # the network: the addresses of the layer table below and of the slopes, and the loss; what a loss needs besides, see
-    # contract.Model: the address of a number for each output of a tile's rows
+    # the network: the addresses of the layer table below and of the slopes; the loss and what it may need besides (see
+    # contract.Model): the address of its numbers, one for each output of each row of a tile
     "layers", "table", "slopes", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
     "n_targets", "loss_numbers", "smoothing", "masked",
     # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample

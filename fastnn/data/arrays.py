@@ -84,8 +84,10 @@ def as_targets(
     if array.ndim not in (1, 2) or array.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one target, (m,) or (m, {columns}); got shape {array.shape}")
     if array.ndim == 2 and array.shape[1] != columns:
-        what = "one for each output unit" if columns == outputs else "of which all outputs are quantiles"
-        raise ValueError(f"{name} must have {columns} columns, {what}; got shape {array.shape}")
+        expected = f"{columns} columns, one for each output unit"
+        if columns < outputs:
+            expected = "one column, of which all outputs are quantiles"
+        raise ValueError(f"{name} must have {expected}; got shape {array.shape}")
     no_labels, no_targets = np.empty(0, dtype=np.int64), np.empty((0, columns), dtype)
     if loss.classifies and array.ndim == 1 and (loss.chooses or outputs > 1):
         return _as_labels(array, outputs, name), no_targets

@@ -80,7 +80,7 @@ def load_targets(job: Job, Y: Reals, first: int, rows: int) -> None:
 
 @kernel
 def targets_of(job: Job, Y: Reals, first: int, rows: int) -> Reals:
-    """Return the pointer to the rows' targets: in the data where they lie so next to each other, copied to Y otherwise."""
+    """Return the pointer to the rows' targets: in the data where they lie as they are used, copied to Y otherwise."""
     as_stored = in_order(job) and job.labels == 0 and job.n_targets == job.n_outputs and job.smoothing == 0.0
     if as_stored:
         return advance(reals(Y, job.targets), first * job.n_outputs)
