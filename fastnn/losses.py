@@ -61,6 +61,11 @@ class Loss:
         return self.code.kind == "classes"
 
     @property
+    def has_units(self) -> bool:
+        """Whether the outputs are numbers of any size, in the targets' units."""
+        return not self.classifies and self.output == ActivationCode.IDENTITY
+
+    @property
     def threshold(self) -> float:
         """The output from which on an answer is yes: a probability's 1/2, a margin's 0."""
         return 0.5 if self.has_probabilities else 0.0

@@ -58,7 +58,8 @@ def poisson(y: Numbers, h: Numbers, level: float = 0.0) -> Numbers:
     """Return 2 (y log(y / h) - y + h); y log y is 0 for y = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):  # infinite of an output that has become 0
         ratio = np.log(np.where(y > 0, y, 1)) - np.log(np.where(y > 0, h, 1))
-        return 2 * (y * ratio - y + h)
+        deviance: Numbers = 2 * (y * ratio - y + h)
+    return deviance
 
 
 R2, PINBALL, POISSON = Deviance(squared_error, mean), Deviance(pinball, quantile), Deviance(poisson, mean)
