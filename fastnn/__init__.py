@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn import backend, datasets, optimizers
+from fastnn import backend, datasets, losses, optimizers
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
@@ -26,6 +26,7 @@ __all__ = [
     "get_num_threads",
     "leaky_relu",
     "load",
+    "losses",
     "optimizers",
     "set_backend",
     "set_num_threads",

@@ -16,6 +16,7 @@ from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Model
 from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
 from fastnn.losses import Loss, find_loss
+from fastnn.losses import from_description as loss_from_description
 
 DTYPES = ("float32", "float64")
 
@@ -49,7 +50,7 @@ class Architecture:
         cls,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
         dropout: float | Sequence[float] = 0.0,
     ) -> Architecture:
@@ -62,6 +63,7 @@ class Architecture:
                 f"softmax needs at least two output units; got sizes={units}. For two classes with one output "
                 "take loss='sigmoid_cross_entropy'"
             )
+        found.numbers(units[-1])  # refused here where it does not fit the outputs
         return cls(units, activations, found, _check_dtype(dtype), _check_dropout(dropout, len(units) - 2))
 
     @cached_property
@@ -77,6 +79,10 @@ class Architecture:
             slopes=(*(a.slope for a in self.activations), 0.0),
             loss=int(self.loss.code),
             dropout=(*self.dropout, 0.0) if any(self.dropout) else (),
+            loss_numbers=self.loss.numbers(self.sizes[-1]),
+            smoothing=self.loss.smoothing,
+            masked=self.loss.masks,
+            n_targets=self.loss.targets(self.sizes[-1]),
         )
 
     @cached_property
@@ -93,7 +99,7 @@ class Architecture:
         return {
             "sizes": self.sizes,
             "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
-            "loss": self.loss.name,
+            "loss": self.loss.describe(),
             "dtype": self.dtype.name,
             **({"dropout": self.dropout} if any(self.dropout) else {}),
         }
@@ -105,7 +111,8 @@ class Architecture:
             leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
             for a in about["activations"]
         ]
-        return cls.of(about["sizes"], activations, about["loss"], about["dtype"], about.get("dropout", 0.0))
+        loss = loss_from_description(about["loss"])
+        return cls.of(about["sizes"], activations, loss, about["dtype"], about.get("dropout", 0.0))
 
     def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:
         """Return how a copy is made, also in another process: of names, so that a pickle outlives codes and layouts."""

@@ -18,6 +18,7 @@ from fastnn.activations import Activation
 from fastnn.architecture import Architecture
 from fastnn.data import ClassWeight, as_data, as_samples, as_validation_data, with_weights
 from fastnn.history import History
+from fastnn.losses import Loss
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.state import State
 
@@ -46,10 +47,12 @@ class Network:
     sizes : sequence of int
         Units of each layer, inputs first, outputs last; two sizes make a linear, logistic or softmax regression.
     activation : str, Activation or a sequence of them, default "sigmoid"
-        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "gelu",
-        or ``leaky_relu(slope)``.
-    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"}
-        Fixes the output unit: softmax, sigmoid, identity, exp. Poisson's targets are counts, or other numbers >= 0.
+        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "elu",
+        "selu", "gelu", "silu", "mish", "softplus", or ``leaky_relu(slope)``.
+    loss : str or Loss, default "softmax_cross_entropy"
+        A class of ``fastnn.losses`` with its arguments, such as ``Huber(delta=2.0)``, or a name for its defaults:
+        "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "absolute_error", "huber", "quantile",
+        "poisson", "hinge". It fixes the output unit: softmax, sigmoid, exp for Poisson, otherwise the identity.
     dtype : {"float32", "float64"}
         Of the parameters and of all computation.
     rng : int, numpy.random.Generator or None
@@ -84,7 +87,7 @@ class Network:
         self,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
         rng: int | np.random.Generator | None = None,
         init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = "auto",
@@ -96,9 +99,10 @@ class Network:
 
     def __repr__(self) -> str:
         """Return the architecture as it was given."""
-        names = [a.name for a in self.activations]
+        names, loss = [a.name for a in self.activations], self.architecture.loss
+        shown = loss if isinstance(loss.describe(), dict) else loss.name
         dropout = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
-        return f"Network({self.sizes}, activation={names}, loss={self.loss_name!r}, dtype={self.dtype.name!r}{dropout})"
+        return f"Network({self.sizes}, activation={names}, loss={shown!r}, dtype={self.dtype.name!r}{dropout})"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -214,7 +218,8 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
-            Labels 0 .. K - 1 or a 0/1 matrix (classification), real values (squared error, Poisson).
+            Labels 0 .. K - 1 or a 0/1 matrix (classification; hinge also -1 and 1), real values (regression): NaN where
+            a target is missing, if the loss was made with ``masked=True``; (m,) for several quantiles.
         sample_weight : array_like, (m,), optional
             >= 0, not all 0; scaled to mean 1, so that only ratios count. A sample's loss and gradient are multiplied by
             its weight, in batches and per-sample descent too.
@@ -295,7 +300,10 @@ class Network:
             return training.train(kernels, self.architecture, state, data, request)
 
     def forward(self, X: npt.ArrayLike) -> Array:
-        """Return the output unit's values A_L, (m, K), in the network's dtype."""
+        """Return the output unit's values A_L, (m, K), in the network's dtype.
+
+        Quantiles that were made with ``crossing=False`` are in ascending order.
+        """
         architecture = self.architecture
         samples = as_samples(X, architecture.sizes[0], architecture.dtype)
         return evaluation.outputs(architecture, self.state.parameters, samples)
@@ -308,23 +316,27 @@ class Network:
         ValueError
             If the loss is no cross entropy: its outputs are no probabilities.
         """
-        if not self.architecture.loss.classifies:
+        if not self.architecture.loss.has_probabilities:
             raise ValueError(f"predict_proba needs a cross-entropy loss; this network's loss is {self.loss_name!r}")
         return self.forward(X)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the predicted targets, in the form of those trained on.
 
-        Labels (m,) for softmax, and for sigmoid outputs trained on labels; otherwise for sigmoid outputs 0 or 1 each,
-        (m, K), where the probability is at least 1/2; for real targets the outputs. One output gives (m,).
+        Labels (m,) for softmax, and for sigmoid or hinge outputs trained on labels; otherwise for these 0 or 1 each,
+        (m, K): 1 where the probability is at least 1/2, or hinge's margin at least 0. For real targets the outputs:
+        means (squared error, Huber's nearly, Poisson), medians (absolute error), quantiles. One output gives (m,).
         """
         return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
+        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2 or D^2.
 
-        R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
-        same. With weights, all of these sums and means are weighted.
+        D^2 = 1 - sum d(y, h) / sum d(y, c) with the best constant c, the mean over the outputs; R^2 is that of the
+        squared error d = (y - h)^2, c the mean: for the squared error and Huber's loss. For the absolute error and
+        quantiles d is the loss and c the quantile of y, for Poisson the deviance 2 (y log(y / h) - y + h) and the mean.
+        Missing targets are left out. An output all of whose targets are the same has none, NaN: a UserWarning names it,
+        and the mean is over the others. With weights, all of these sums and means are weighted.
         """
         data = with_weights(as_data(X, y, self.architecture), sample_weight)
         outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)

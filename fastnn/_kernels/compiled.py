@@ -25,14 +25,19 @@ _NO_LABELS = np.empty(0, dtype=np.int64)
 
 
 _SAVING = frozenset(int(code) for code in Activation if code.saves)
+_CANONICAL = frozenset(int(code) for code in Loss if code.is_canonical)
 
 
 def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     """Return whether the kernels of per-sample descent take the steps of a rule.
 
-    Their rule has no state, and they take derivatives from outputs.
+    Their rule has no state, they take derivatives from outputs, and the delta of a single output behind a hidden layer
+    is its value minus the target.
     """
-    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations) and not any(model.dropout)
+    if rule != Rule.SGD or state_vectors > 0 or any(model.dropout) or not _SAVING.isdisjoint(model.activations[:-1]):
+        return False
+    single = len(model.sizes) > 2 and model.sizes[-1] == 1
+    return not single or (model.loss in _CANONICAL and not model.masked)
 
 
 def is_bare(optimizer: Optimizer) -> bool:

@@ -55,19 +55,23 @@ class Model(NamedTuple):
     slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
     loss: int  # a Loss code
     dropout: tuple[float, ...] = ()  # (L - 1,) the share of a layer's units that is dropped while training, or none
+    loss_numbers: tuple[float, ...] = ()  # (K,) Huber's threshold or a quantile's level; () where the loss has none
+    smoothing: float = 0.0  # e, of a cross entropy's labels: the target (1 - e) y + e / K, of sigmoid (1 - e) y + e / 2
+    masked: bool = False  # whether a target that is NaN counts for nothing
+    n_targets: int = 0  # columns of the targets: 1 where all outputs share one, otherwise K; 0 stands for K
 
 
 class Data(NamedTuple):
     """Samples in rows, with the targets in one of two forms; the other one is empty.
 
     ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; a single sigmoid output's
-    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix. Softmax takes labels only. A sample's loss and
-    gradient are multiplied by its weight; without weights they are 1.
+    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix; those of hinge are 0 and 1 as well. Softmax takes
+    labels only. A sample's loss and gradient are multiplied by its weight; without weights they are 1.
     """
 
     X: Array  # (m, s_1) real, C order
     labels: Integers  # (m,) or (0,)
-    targets: Array  # (m, K) real, C order, or (0, K)
+    targets: Array  # (m, K) real, C order, (m, 1) where all outputs share one target, or (0, K)
     weights: Numbers = NO_NUMBERS  # (m,) or (0,)
 
 

@@ -44,7 +44,7 @@ def plan(model: Model, lanes: int, itemsize: int, request: Request, threads: int
     saves = tuple(Activation(code).saves or p > 0 for code, p in zip(model.activations, dropout, strict=True))
     layers = layout(model.sizes, lanes, itemsize, saves)
     division = divide(layers, request, threads, costs)
-    return Plan(model, layers, request, division, lay_out(layers, division, request))
+    return Plan(model, layers, request, division, lay_out(layers, division, request, bool(model.loss_numbers)))
 
 
 class Job:
@@ -173,6 +173,9 @@ class Job:
             n_outputs=model.sizes[-1],
             itemsize=layers.itemsize,
             n_parameters=model.biases[-1] + model.sizes[-1],
+            n_targets=model.n_targets or model.sizes[-1],
+            smoothing=model.smoothing,
+            masked=model.masked,
             samples=request.samples,
             epochs=request.epochs,
             batch_size=request.batch_size,
@@ -187,7 +190,11 @@ class Job:
             **functions,
         )
         self._pack_tables(model, layers, division)
-        self._piece("one", 1, np.dtype(f"f{layers.itemsize}"))[:] = 1
+        real = np.dtype(f"f{layers.itemsize}")
+        self._piece("one", 1, real)[:] = 1
+        if model.loss_numbers:
+            numbers = self._piece("loss_numbers", division.tile_rows * len(model.loss_numbers), real)
+            numbers.reshape(division.tile_rows, -1)[:] = model.loss_numbers
 
     def _pack_tables(self, model: Model, layers: Layout, division: Division) -> None:
         dropout = model.dropout or (0.0,) * layers.layers
@@ -233,9 +240,9 @@ _FIELDS_OF_A_DIVISION = (
     "turned", "window",
 )  # fmt: skip
 _PIECES = (
-    "table", "block_table", "slopes", "dropouts", "one", "team", "row_losses", "chunk_losses", "tiles", "logits",
-    "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights", "block_weights",
-    "norms",
+    "table", "block_table", "slopes", "dropouts", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles",
+    "logits", "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights",
+    "block_weights", "norms",
 )  # fmt: skip
 
 

@@ -52,9 +52,29 @@ def activate(activation: int, slope: float, Z: Array) -> Array:
             A = np.exp(Z)
         case Activation.GELU:
             A = Z * normal_probability(Z)
+        case Activation.ELU:
+            A = np.where(Z > 0, Z, np.expm1(np.minimum(Z, 0)))
+        case Activation.SELU:
+            A = SELU_SCALE * np.where(Z > 0, Z, SELU_ALPHA * np.expm1(np.minimum(Z, 0)))
+        case Activation.SILU:
+            A = Z * sigmoid(Z)
+        case Activation.MISH:
+            A = Z * np.tanh(softplus(Z))
+        case Activation.SOFTPLUS:
+            A = softplus(Z)
         case _:
             A = softmax(Z)
     return A
+
+
+# Klambauer, Unterthiner, Mayr, Hochreiter: Self-normalizing neural networks. 2017.
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def softplus(Z: Array) -> Array:
+    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|))."""
+    P: Array = np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z)))
+    return P
 
 
 def normal_probability(Z: Array) -> Array:
@@ -63,7 +83,7 @@ def normal_probability(Z: Array) -> Array:
 
 
 def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) -> Array:
-    """g'(Z), taken from the output A = g(Z), for gelu from Z."""
+    """g'(Z), taken from the output A = g(Z), for gelu, silu, mish and softplus from Z."""
     match activation:
         case Activation.IDENTITY:
             return np.ones_like(A)
@@ -77,6 +97,22 @@ def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) 
             assert Z is not None
             density: Array = np.exp(-Z * Z / 2) / A.dtype.type(math.sqrt(2 * math.pi))
             return normal_probability(Z) + Z * density
+        case Activation.ELU:
+            return np.where(A > 0, A.dtype.type(1), 1 + A)
+        case Activation.SELU:
+            return np.where(A > 0, A.dtype.type(SELU_SCALE), SELU_SCALE * SELU_ALPHA + A)
+        case Activation.SILU:
+            assert Z is not None
+            S = sigmoid(Z)
+            return S * (1 + Z * (1 - S))
+        case Activation.MISH:
+            assert Z is not None
+            T = np.tanh(softplus(Z))
+            product: Array = Z * (1 - T * T) * sigmoid(Z)
+            return T + product
+        case Activation.SOFTPLUS:
+            assert Z is not None
+            return sigmoid(Z)
         case _:
             return np.where(A > 0, A.dtype.type(1), A.dtype.type(slope))
 
@@ -125,36 +161,89 @@ def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
 
 
 def target_matrix(model: Model, data: Data) -> Array:
-    """Return Y, (m, K): the targets, or 1 at each sample's label; a single output's target is the label itself."""
+    """Return Y, (m, K): the targets, or 1 at each sample's label; a single output's target is the label itself.
+
+    Where all outputs share one target it is repeated. Smoothed labels are (1 - e) y + e / K for softmax, which has one
+    class of K, and (1 - e) y + e / 2 for sigmoid outputs.
+    """
+    K, e = model.sizes[-1], model.smoothing
     if data.labels.size == 0:
-        return data.targets
-    K = model.sizes[-1]
-    Y: Array = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
-    return Y
+        Y = np.broadcast_to(data.targets, (len(data.X), K))
+    else:
+        Y = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
+    if e == 0:
+        return Y
+    smoothed: Array = (1 - e) * Y + e / (K if model.loss == Loss.SOFTMAX_CROSS_ENTROPY else 2)
+    return smoothed.astype(data.X.dtype)
+
+
+def losses_of(model: Model, Z: Array, Y: Array) -> Array:
+    """Return the loss of each output, (m, K), of softmax of each sample, (m, 1), from Z_L.
+
+    From there a saturated output gives a finite, right value. A masked target that is missing, a NaN, has none.
+    """
+    numbers = np.array(model.loss_numbers)
+    match model.loss:
+        case Loss.SOFTMAX_CROSS_ENTROPY:
+            top = Z.max(axis=1, keepdims=True)
+            log_sum = top + np.log(np.exp(Z - top).sum(axis=1, keepdims=True))
+            terms = log_sum - (Z * Y).sum(axis=1, keepdims=True)
+        case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
+            terms = np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))
+        case Loss.ABSOLUTE_ERROR:
+            terms = np.abs(Z - Y)
+        case Loss.HUBER:
+            size, limit = np.abs(Z - Y), numbers
+            terms = np.where(size <= limit, size**2 / 2, limit * (size - limit / 2))
+        case Loss.QUANTILE:
+            terms = np.where(Y > Z, numbers * (Y - Z), (1 - numbers) * (Z - Y))
+        case Loss.POISSON:
+            terms = np.exp(Z) - Y * Z
+        case Loss.POISSON_SOFTPLUS:
+            terms = softplus(Z) - Y * log_softplus(Z)
+        case Loss.HINGE:  # of the targets -1 and 1
+            terms = np.maximum(0, 1 - (2 * Y - 1) * Z)
+        case _:
+            terms = (Z - Y) ** 2 / 2
+    return np.where(np.isnan(Y), 0, terms) if model.masked else terms
+
+
+def output_delta(model: Model, A: Array, Z: Array, Y: Array) -> Array:
+    """Return the derivative of each sample's loss at Z_L."""
+    numbers = np.array(model.loss_numbers, A.dtype)
+    match model.loss:
+        case Loss.ABSOLUTE_ERROR:
+            dZ = np.sign(Z - Y)
+        case Loss.HUBER:
+            dZ = np.clip(Z - Y, -numbers, numbers)
+        case Loss.QUANTILE:
+            dZ = np.where(Y > Z, -numbers, np.where(Y < Z, 1 - numbers, Z - Y))
+        case Loss.POISSON_SOFTPLUS:
+            dZ = sigmoid(Z) - Y * np.exp(log_sigmoid(Z) - log_softplus(Z))
+        case Loss.HINGE:
+            S = 2 * Y - 1
+            dZ = np.where(S * Z < 1, -S, A.dtype.type(0))
+        case _:
+            dZ = A - Y  # for each of these losses with the output unit that it fixes
+    return np.where(np.isnan(Y), A.dtype.type(0), dZ) if model.masked else dZ
+
+
+def log_sigmoid(Z: Array) -> Array:
+    """log(1 / (1 + exp(-z))) = min(z, 0) - log(1 + exp(-|z|))."""
+    L: Array = np.minimum(Z, 0) - np.log1p(np.exp(-np.abs(Z)))
+    return L
+
+
+def log_softplus(Z: Array) -> Array:
+    """log(log(1 + exp(z))), for z < 0 as z + log(log(1 + t) / t) of t = exp(z), a quotient near 1."""
+    T = np.exp(np.clip(Z, -40, 0))
+    return np.where(Z < 0, Z + np.log(np.log1p(T) / T), np.log(softplus(np.maximum(Z, 0))))
 
 
 def mean_loss(model: Model, Z: Array, Y: Array, weights: Numbers) -> float:
-    """Return the cost without its penalty, from Z_L: a saturated output still gives a finite, right value."""
-    values = sample_losses(model, Z, Y)
-    return float((weights * values if weights.size else values).sum() / len(Z))
-
-
-def sample_losses(model: Model, Z: Array, Y: Array) -> Numbers:
-    """Return each sample's loss."""
-    Z, Y = Z.astype(np.float64), Y.astype(np.float64)
-    match model.loss:
-        case Loss.SOFTMAX_CROSS_ENTROPY:
-            top = Z.max(axis=1)
-            log_sum = top + np.log(np.exp(Z - top[:, None]).sum(axis=1))
-            values = Y * log_sum[:, None] - Z * Y
-        case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
-            values = np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))
-        case Loss.POISSON:
-            values = np.exp(Z) - Y * Z
-        case _:
-            values = (Z - Y) ** 2 / 2
-    losses: Numbers = values.sum(axis=1)
-    return losses
+    """Return the cost without its penalty, from Z_L."""
+    losses = losses_of(model, Z.astype(np.float64), Y.astype(np.float64))
+    return float((weights[:, None] * losses if weights.size else losses).sum() / len(Z))
 
 
 def penalty(model: Model, parameters: Array, l2: float) -> float:
@@ -179,9 +268,9 @@ def backpropagate(
     A, Z = propagate(model, parameters, data.X, masks)
     Y = target_matrix(model, data)
     theta, grad = list(layers(model, parameters)), list(layers(model, gradient))
-    dZ = A[-1] - Y  # for each loss with the output unit that it fixes
+    dZ = output_delta(model, A[-1], Z[-1], Y)
     if data.weights.size:
-        dZ *= data.weights[:, None]
+        dZ = dZ * data.weights[:, None]
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
         dW[:] = A[layer].T @ dZ / m + l2 * W

@@ -18,8 +18,10 @@ WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, o
 # The struct's sections. A job's memory holds the plan, which stays; the arguments of one call; and the leading thread's
 # cursor, on cache lines of its own: waiting threads read the plan all the time. The team's words lie behind the struct.
 PLAN = (
-    # the network: the addresses of the layer table below, of the slopes and of the shares that are dropped; the loss
+    # the network: the addresses of the layer table below, of the slopes and of the shares that are dropped; the loss,
+    # and what it may need besides (see contract.Model): the address of its numbers, one an output and row of a tile
     "layers", "table", "slopes", "dropouts", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
+    "n_targets", "loss_numbers", "smoothing", "masked",
     # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample, or by a
     # gradient whose norm is limited
     "samples", "epochs", "batch_size", "training", "backward", "per_sample", "clipped",
@@ -56,7 +58,7 @@ CURSOR = (
 )  # fmt: skip
 SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
 NUMBERS = frozenset(
-    ("momentum", "second", "epsilon", "weight_decay", "nesterov", "l1", "clip_norm", "l2",
+    ("smoothing", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l1", "clip_norm", "l2",
      "rate", "correction1", "correction2", "scale", "folded", "delta_scale", "clipped_to", "average_rate")
 )  # fmt: skip
 

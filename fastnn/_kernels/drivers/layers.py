@@ -77,7 +77,7 @@ def prefetch_targets(job: Job, like: Reals, i: int) -> None:
     if job.labels != 0:
         prefetch(reals(like, job.labels + 8 * sample), 1)
     else:
-        prefetch(advance(reals(like, job.targets), sample * job.n_outputs), job.n_outputs)
+        prefetch(advance(reals(like, job.targets), sample * job.n_targets), job.n_targets)
     if job.weights != 0:
         prefetch(reals(like, job.weights + 8 * sample), 1)
 

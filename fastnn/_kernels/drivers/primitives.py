@@ -80,8 +80,11 @@ def log_array(z: Reals, n: int) -> None:
     """Compute z = log z in place, for any n."""
 
 
-def loss_and_delta(loss: int, z: Reals, y: Given, value: Reals, n: int) -> None:
-    """Compute the loss of each z and its target y, and z = the loss's derivative at z in place, for any n."""
+def loss_and_delta(loss: int, z: Reals, y: Given, numbers: Given, value: Reals, n: int) -> None:
+    """Compute the loss of each z and its target y, and z = the loss's derivative at z in place, for any n.
+
+    Losses that take a number for each output find it in ``numbers``; others do not read there.
+    """
 
 
 def softmax_columns(K: int, T: Reals) -> None:
