@@ -196,6 +196,7 @@ class Job:
             "weights": model.weights,
             "biases": model.biases,
             "activation": model.activations,
+            "derivative": model.activations,
             "deferred": division.deferred,
             "split": division.split,
             "first_block": division.first_block,

@@ -57,7 +57,8 @@ NUMBERS = frozenset(
      "rate", "correction1", "correction2", "scale", "folded", "delta_scale")
 )  # fmt: skip
 
-# The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
+# The columns of the layer table. DERIVATIVE is the code for the way back: of the activation whose derivative is taken
+# from what the forward pass has saved. Offsets count elements: of weights and biases in the parameters, of inputs (the
 # previous layer's outputs), outputs, deltas and what the derivative needs (SAVED: the outputs themselves, where it
 # follows from them) in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
@@ -68,7 +69,7 @@ NUMBERS = frozenset(
 # table of blocks. FLIPPED says that the sums of a gradient lie transposed, inputs along the lanes. After a hidden layer
 # a single output has width 1.
 COLUMNS = (
-    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
+    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation", "derivative",
     "packed", "bias", "transposed", "outputs", "saved", "deltas", "sums", "deferred", "split", "first_block", "flipped",
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    DERIVATIVE,
     FLIPPED,
     N_IN,
     N_OUT,
@@ -165,8 +166,8 @@ def backward(job: Job, memory: Reals, first: int, tile_row: int, rows: int) -> N
             job.multiply,
             (rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, ASSIGN, delta_in),
         )
-        slope = numbers(job.slopes)[layer - 1]
-        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, saved, delta_in, rows * width_in))
+        derivative, slope = field(job, layer - 1, DERIVATIVE), numbers(job.slopes)[layer - 1]
+        call(job.multiply_by_derivative, (derivative, slope, saved, delta_in, rows * width_in))
 
 
 @kernel

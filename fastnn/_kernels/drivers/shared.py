@@ -27,6 +27,7 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    DERIVATIVE,
     FLIPPED,
     N_IN,
     N_OUT,
@@ -177,10 +178,10 @@ def deltas_below(job: Job, memory: Reals, thread: int, layer: int, begin: int, e
     delta, below = layer_memory(job, memory, layer, DELTAS, 0), layer_memory(job, memory, layer - 1, DELTAS, 0)
     saved, C = advance(layer_memory(job, memory, layer - 1, SAVED, 0), begin), advance(below, begin)
     call(job.multiply, (job.tile_count, units, depth, delta, width, 1, W_T, units, C, width_in, ASSIGN, C))
-    activation, slope = field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1]
+    derivative, slope = field(job, layer - 1, DERIVATIVE), numbers(job.slopes)[layer - 1]
     for r in range(job.tile_count):
         kept, delta_in = advance(saved, r * width_in), advance(C, r * width_in)
-        call(job.multiply_by_derivative, (activation, slope, kept, delta_in, units))
+        call(job.multiply_by_derivative, (derivative, slope, kept, delta_in, units))
 
 
 @kernel
