@@ -13,8 +13,9 @@ import numpy.typing as npt
 from fastnn._checks import check_integer
 from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Model
-from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
+from fastnn.activations import Activation, find_activation
 from fastnn.losses import Loss, find_loss
+from fastnn.own_functions import describe_activation, describe_loss, described_activation, described_loss
 
 DTYPES = ("float32", "float64")
 
@@ -45,7 +46,7 @@ class Architecture:
         cls,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
     ) -> Architecture:
         """Check what ``Network`` was given, and make an architecture of it."""
@@ -68,9 +69,9 @@ class Architecture:
             sizes=self.sizes,
             weights=(0, *ends[:-1].tolist()),
             biases=tuple((ends - n_out).tolist()),
-            activations=(*(int(a.code) for a in self.activations), int(self.loss.output)),
+            activations=(*(a.code for a in self.activations), self.loss.output),
             slopes=(*(a.slope for a in self.activations), 0.0),
-            loss=int(self.loss.code),
+            loss=self.loss.code,
         )
 
     @cached_property
@@ -86,19 +87,16 @@ class Architecture:
         """Return the architecture in names and numbers, as it is saved."""
         return {
             "sizes": self.sizes,
-            "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
-            "loss": self.loss.name,
+            "activations": [describe_activation(a) for a in self.activations],
+            "loss": describe_loss(self.loss),
             "dtype": self.dtype.name,
         }
 
     @classmethod
     def from_description(cls, about: dict[str, Any]) -> Architecture:
         """Return the architecture that ``describe`` described."""
-        activations = [
-            leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
-            for a in about["activations"]
-        ]
-        return cls.of(about["sizes"], activations, about["loss"], about["dtype"])
+        activations = [described_activation(a) for a in about["activations"]]
+        return cls.of(about["sizes"], activations, described_loss(about["loss"]), about["dtype"])
 
     def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:
         """Return how a copy is made, also in another process: of names, so that a pickle outlives codes and layouts."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fastnn import _kernels
 from fastnn._kernels.contract import Array, Data
 from fastnn.architecture import Architecture
+from fastnn.own_functions import OwnLoss
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
@@ -31,6 +32,8 @@ def decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.N
 
 def score(architecture: Architecture, outputs: Array, data: Data) -> float:
     """Return the accuracy, for the squared error R^2; see ``Network.score``."""
+    if isinstance(architecture.loss, OwnLoss):
+        return architecture.loss.score(outputs, data.targets)
     if data.labels.size:
         answers = outputs[:, 0] >= 0.5 if architecture.sizes[-1] == 1 else outputs.argmax(axis=1)
         return float((answers == data.labels).mean())

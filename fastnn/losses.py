@@ -40,6 +40,11 @@ class Loss:
         """Whether the outputs are the probabilities of classes of which each sample has one."""
         return self.code.kind == "classes"
 
+    @property
+    def domain(self) -> str:
+        """The values that targets may take."""
+        return self.code.domain
+
 
 LOSSES = {
     loss.name: loss
@@ -57,6 +62,8 @@ LOSSES = {
 }
 
 
-def find_loss(loss: str) -> Loss:
-    """Return the loss of that name."""
+def find_loss(loss: str | Loss) -> Loss:
+    """Return the loss of that name; a Loss is returned as it is."""
+    if isinstance(loss, Loss):
+        return loss
     return LOSSES[check_choice("loss", loss, LOSSES)]

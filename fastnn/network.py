@@ -18,6 +18,7 @@ from fastnn.activations import Activation
 from fastnn.architecture import Architecture
 from fastnn.data import as_data, as_samples, as_validation_data
 from fastnn.history import History
+from fastnn.losses import Loss
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.state import State
 
@@ -80,7 +81,7 @@ class Network:
         self,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
         rng: int | np.random.Generator | None = None,
         init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = "auto",

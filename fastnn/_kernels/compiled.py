@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels import division
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.contract import Array, Data, Formula, Integers, Loss, Model, Optimizer, Rule, saves
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
@@ -23,15 +23,13 @@ _ANY_NUMBER = 1 << 20  # of threads; work that is for one thread alone then need
 _NO_LABELS = np.empty(0, dtype=np.int64)
 
 
-_SAVING = frozenset(int(code) for code in Activation if code.saves)
-
-
 def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     """Return whether the kernels of per-sample descent take the steps of a rule.
 
-    Their rule has no state, and they take derivatives from outputs.
+    Their rule has no state, they take derivatives from outputs, and know the loss's by its output unit.
     """
-    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations)
+    known = not any(map(saves, model.activations)) and not isinstance(model.loss, Formula)
+    return rule == Rule.SGD and state_vectors == 0 and known
 
 
 class CompiledKernels(ABC):
@@ -49,6 +47,10 @@ class CompiledKernels(ABC):
         """Return the addresses of the compiled functions that kernels call through the job."""
 
     @abstractmethod
+    def address(self, formula: Formula, itemsize: int) -> int:
+        """Return the address of what computes a formula; it stays for as long as the process."""
+
+    @abstractmethod
     def run(self, job: Job) -> bool:
         """Do the job; return whether all threads are done with it, so that it can serve another call."""
 
@@ -62,7 +64,10 @@ class CompiledKernels(ABC):
         return self._job(self._plan(model, itemsize, request))
 
     def _job(self, planned: Plan) -> Job:
-        return Job(planned, self.functions(planned.layout.itemsize, planned.request.per_sample))
+        model, itemsize = planned.model, planned.layout.itemsize
+        own = [each for each in (*model.activations, model.loss) if isinstance(each, Formula)]
+        formulas = {formula: self.address(formula, itemsize) for formula in own}
+        return Job(planned, self.functions(itemsize, planned.request.per_sample), formulas)
 
     def _plan(self, model: Model, itemsize: int, request: Request) -> Plan:
         lanes, costs = self.lanes(itemsize), division.COSTS
@@ -79,9 +84,11 @@ class CompiledKernels(ABC):
             self._pool.give(job)
         return loss
 
-    def dense_forward(self, A: Array, W: Array, b: Array, activation: int, slope: float, out: Array) -> None:
+    def dense_forward(
+        self, A: Array, W: Array, b: Array, activation: int | Formula, slope: float, out: Array
+    ) -> None:  # fmt: skip
         """Write out = g(A W + b)."""
-        codes, offsets = (int(activation),), ((0,), (W.size,))
+        codes, offsets = (activation,), ((0,), (W.size,))
         model = Model(W.shape, *offsets, codes, (slope,), int(Loss.SQUARED_ERROR))
         self.forward(model, np.concatenate((W.ravel(), b)), A, out)
 

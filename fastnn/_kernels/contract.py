@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 # The codes by which kernels know them: the rows of the equations' tables.
 from fastnn._equations.activations import Activation as Activation
+from fastnn._equations.formula import Formula as Formula
 from fastnn._equations.losses import Loss as Loss
 from fastnn._equations.updates import Rule as Rule
 
@@ -41,15 +42,21 @@ class Model(NamedTuple):
     """A network's architecture: where each layer lies in the flat parameter vector, and what it computes.
 
     Layer l (from 0) maps ``sizes[l]`` units to ``sizes[l + 1]``: its weights, (n_in, n_out) in C order, begin at
-    ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes.
+    ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes. In a
+    code's place may be the formula of a function of one's own: g(z) and g'(z), or a loss of z and y and its derivative.
     """
 
     sizes: tuple[int, ...]  # (L,)
     weights: tuple[int, ...]  # (L - 1,) offsets
     biases: tuple[int, ...]  # (L - 1,) offsets
-    activations: tuple[int, ...]  # (L - 1,) Activation codes
+    activations: tuple[int | Formula, ...]  # (L - 1,) Activation codes
     slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
-    loss: int  # a Loss code
+    loss: int | Formula  # a Loss code
+
+
+def saves(activation: int | Formula) -> bool:
+    """Return whether the forward pass keeps what the derivative needs: it does not follow from the output."""
+    return isinstance(activation, Formula) or Activation(activation).saves
 
 
 class Data(NamedTuple):
@@ -80,4 +87,4 @@ class Optimizer(NamedTuple):
     l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set
 
 
-__all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Optimizer", "Rule"]
+__all__ = ["Activation", "Array", "Data", "Formula", "Integers", "Loss", "Model", "Optimizer", "Rule", "saves"]

@@ -14,7 +14,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.formulas import evaluate
 
 # --- the functions of one layer -------------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ def softmax(Z: Array) -> Array:
     return E
 
 
-def activate(activation: int, slope: float, Z: Array) -> Array:
+def activate(activation: int | Formula, slope: float, Z: Array) -> Array:
     """g(Z)."""
     match activation:
         case Activation.IDENTITY:
@@ -49,6 +50,8 @@ def activate(activation: int, slope: float, Z: Array) -> Array:
             A = np.exp(Z)
         case Activation.GELU:
             A = Z * normal_probability(Z)
+        case Formula():
+            A, _ = evaluate(activation, Z)
         case _:
             A = softmax(Z)
     return A
@@ -59,8 +62,8 @@ def normal_probability(Z: Array) -> Array:
     return np.array([math.erfc(-z / math.sqrt(2)) / 2 for z in Z.ravel().tolist()], Z.dtype).reshape(Z.shape)
 
 
-def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) -> Array:
-    """g'(Z), taken from the output A = g(Z), for gelu from Z."""
+def derivative(activation: int | Formula, slope: float, A: Array, Z: Array | None = None) -> Array:
+    """g'(Z), taken from the output A = g(Z), for gelu and functions of one's own from Z."""
     match activation:
         case Activation.IDENTITY:
             return np.ones_like(A)
@@ -74,11 +77,14 @@ def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) 
             assert Z is not None
             density: Array = np.exp(-Z * Z / 2) / A.dtype.type(math.sqrt(2 * math.pi))
             return normal_probability(Z) + Z * density
+        case Formula():
+            assert Z is not None
+            return evaluate(activation, Z)[1]
         case _:
             return np.where(A > 0, A.dtype.type(1), A.dtype.type(slope))
 
 
-def dense_forward(A: Array, W: Array, b: Array, activation: int, slope: float, out: Array) -> None:
+def dense_forward(A: Array, W: Array, b: Array, activation: int | Formula, slope: float, out: Array) -> None:
     """Write out = g(A W + b)."""
     out[:] = activate(activation, slope, A @ W + b)
 
@@ -129,9 +135,18 @@ def mean_loss(model: Model, Z: Array, Y: Array) -> float:
             total = (np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))).sum()
         case Loss.POISSON:
             total = (np.exp(Z) - Y * Z).sum()
+        case Formula():
+            total = evaluate(model.loss, Z, Y)[0].sum()
         case _:
             total = ((Z - Y) ** 2).sum() / 2
     return float(total / len(Z))
+
+
+def output_delta(model: Model, A: Array, Z: Array, Y: Array) -> Array:
+    """Return the derivative of the loss at Z_L: A_L - Y for each loss with the output unit that it fixes."""
+    if isinstance(model.loss, Formula):
+        return evaluate(model.loss, Z, Y)[1]
+    return A - Y
 
 
 def penalty(model: Model, parameters: Array, l2: float) -> float:
@@ -153,7 +168,7 @@ def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradie
     A, Z = propagate(model, parameters, data.X)
     Y = target_matrix(model, data)
     theta, grad = list(layers(model, parameters)), list(layers(model, gradient))
-    dZ = A[-1] - Y  # for each loss with the output unit that it fixes
+    dZ = output_delta(model, A[-1], Z[-1], Y)
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
         dW[:] = A[layer].T @ dZ / m + l2 * W

@@ -10,6 +10,7 @@ import hashlib
 
 from fastnn._equations.activations import Activation
 from fastnn._equations.losses import Loss
+from fastnn._equations.operations import Operation
 from fastnn._equations.updates import Rule
 
 WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, or a float64 number of `NUMBERS`
@@ -88,7 +89,7 @@ STRUCT_WORDS = sum(map(_words_of, SECTIONS.values()))
 
 def fingerprint() -> str:
     """Return a hash of all that the readers must agree on."""
-    codes = [[(code.name, code.value) for code in kind] for kind in (Activation, Loss, Rule)]
+    codes = [[(code.name, code.value) for code in kind] for kind in (Activation, Loss, Rule, Operation)]
     return hashlib.sha256(repr((WORDS, STRUCT_WORDS, sorted(NUMBERS), COLUMNS, codes)).encode()).hexdigest()[:16]
 
 

@@ -93,7 +93,7 @@ def as_targets(
         array = array[:, None]
     if not loss.classifies:
         targets = _convert(array, dtype, check_finite, name)
-        if loss.code.domain == "not negative" and targets.min() < 0:
+        if loss.domain == "not negative" and targets.min() < 0:
             row, column = np.argwhere(targets < 0)[0]
             found = f"{targets[row, column]:g} in row {row}, column {column}"
             raise ValueError(f"{name} must not be negative for loss={loss.name!r}; found {found}")
