@@ -17,6 +17,7 @@ from fastnn._kernels.programs import program
 TARGETS = (-2.0, -0.6, 0.0, 0.4, 1.0, 3.0)
 _SIZES = (0.25, 1.0, 7.0, 30.0, 85.0, 100.0, 1000.0)
 FAR = np.array([0.0, *(sign * size for size in _SIZES for sign in (1, -1))])
+OVERFLOWS = 30.0  # beyond, a value may be NaN: infinity minus infinity
 # No kink of a usual function is among these.
 NEAR = np.linspace(-6, 6, 49) + 0.0137
 STEP, TOLERANCE = 1e-3, 1e-6
@@ -46,7 +47,7 @@ def check_loss(value: Formula) -> None:
     Z, Y = np.meshgrid(FAR, TARGETS)
     for dtype in (np.float32, np.float64):
         loss, slope = evaluate(both, Z.astype(dtype), Y.astype(dtype))
-        nowhere = np.isnan(loss).all(axis=0)
+        nowhere = np.isnan(loss).all(axis=0) & (np.abs(FAR) <= OVERFLOWS)
         if nowhere.any():
             raise ValueError(f"loss_from: the loss is nan at z = {FAR[nowhere][0]:g}, whatever y; it must be a number")
         valid = ~np.isnan(loss)
@@ -56,7 +57,8 @@ def check_loss(value: Formula) -> None:
 
 def _check_numbers(maker: str, value: Array, slope: Array, points: Sequence[Array], dtype: npt.DTypeLike) -> None:
     """Refuse a value that is NaN, or the derivative of a finite one."""
-    for what, undefined in (("value", np.isnan(value)), ("derivative", np.isnan(slope) & np.isfinite(value))):
+    undefined_value = np.isnan(value) & (np.abs(points[0]) <= OVERFLOWS)
+    for what, undefined in (("value", undefined_value), ("derivative", np.isnan(slope) & np.isfinite(value))):
         if undefined.any():
             where = _place(points, int(np.argmax(undefined)))
             raise ValueError(f"{maker}: the function's {what} in {np.dtype(dtype)} is nan at {where}")

@@ -44,8 +44,21 @@ class _Differentiator(Builder):
         return self.apply(Operation.WHERE, condition, *chosen)
 
     def finite(self, value: int) -> int:
-        """Return the value, at most the largest number: exp(1000) is infinite, 0 times its derivative would be NaN."""
-        return self.apply(Operation.FINITE, value)
+        """Return the value, or the largest number where it is infinite: 0 times infinity would be NaN.
+
+        So z / (1 + exp(-z)), which is 0 where exp(-z) is infinite, has the derivative 0 there.
+        """
+        return value if self._is_finite(value) else self.apply(Operation.FINITE, value)
+
+    def _is_finite(self, value: int) -> bool:
+        number = self.known(value)
+        if number is not None or value < self.inputs:
+            return True
+        operation, operands, _ = self.steps[value - self.inputs]
+        if operation == Operation.MULTIPLY:
+            factor = self.known(operands[1])
+            return factor is not None and abs(factor) <= 1 and self._is_finite(operands[0])
+        return operation == Operation.FINITE
 
     def one_plus(self, value: int) -> int:
         return self.apply(Operation.ADD, value, self.constant(1.0))
@@ -69,7 +82,7 @@ _RULES: dict[Operation, Callable[..., Derivative]] = {
     Operation.ADD: lambda b, r, x, y, dx, dy: b.plus(dx, dy),
     Operation.SUBTRACT: lambda b, r, x, y, dx, dy: b.minus(dx, dy),
     Operation.MULTIPLY: lambda b, r, x, y, dx, dy: b.plus(b.times(dx, y), b.times(dy, x)),
-    Operation.DIVIDE: lambda b, r, x, y, dx, dy: b.over(b.minus(dx, b.times(dy, r)), y),
+    Operation.DIVIDE: lambda b, r, x, y, dx, dy: b.over(b.minus(dx, b.times(dy if dy is None else b.finite(dy), r)), y),
     Operation.EXP: lambda b, r, x, dx: b.times(dx, b.finite(r)),
     Operation.LOG: lambda b, r, x, dx: b.over(dx, x),
     Operation.LOG1P: lambda b, r, x, dx: b.over(dx, b.one_plus(x)),

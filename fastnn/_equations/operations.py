@@ -72,8 +72,8 @@ def where(condition: Value, x: Value, y: Value) -> Value:
 
 
 def finite(x: Value) -> Value:
-    """Return x, or the type's largest number where x is more."""
-    return x.at_most(x.format.largest)
+    """Return x, or the type's largest number, with its sign, where x is infinite."""
+    return x.at_most(x.format.largest).at_least(-x.format.largest)
 
 
 class Operation(IntEnum):

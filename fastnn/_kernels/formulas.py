@@ -13,7 +13,7 @@ from fastnn._kernels.contract import Array
 
 _OWN: dict[Operation, Callable[..., Any]] = {
     Operation.WHERE: lambda condition, x, y: np.where(condition > 0, x, y),
-    Operation.FINITE: lambda x: np.minimum(x, np.finfo(x.dtype).max),
+    Operation.FINITE: lambda x: np.clip(x, np.finfo(x.dtype).min, np.finfo(x.dtype).max),
 }
 
 
