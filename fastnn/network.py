@@ -48,9 +48,10 @@ class Network:
         Units of each layer, inputs first, outputs last; two sizes make a linear, logistic or softmax regression.
     activation : str, Activation or a sequence of them, default "sigmoid"
         Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "gelu",
-        or ``leaky_relu(slope)``.
-    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"}
-        Fixes the output unit: softmax, sigmoid, identity, exp. Poisson's targets are counts, or other numbers >= 0.
+        or ``leaky_relu(slope)``; one of your own from ``activation_from(lambda z: ...)``.
+    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"} or Loss
+        Fixes the output unit: softmax, sigmoid, identity, exp. Poisson's targets are counts, or other numbers >= 0. One
+        of your own, ``loss_from(lambda z, y: ...)``, is of plain outputs z.
     dtype : {"float32", "float64"}
         Of the parameters and of all computation.
     rng : int, numpy.random.Generator or None
@@ -303,7 +304,8 @@ class Network:
         return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
+        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2;
+        for a loss of your own minus the mean loss.
 
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
         same.
