@@ -304,8 +304,9 @@ class Network:
         return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2;
-        for a loss of your own minus the mean loss.
+        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
+
+        For a loss of your own it is minus the mean loss.
 
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
         same.

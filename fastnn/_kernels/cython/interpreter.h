@@ -38,6 +38,7 @@ static void run_program(ptrdiff_t address, const REAL *z, const REAL *y, REAL *t
     REAL *registers = (REAL *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
     ptrdiff_t block = (ptrdiff_t)(REGISTER_BYTES / sizeof(REAL)) / program->registers / 16 * 16;
     if (block > MAX_BLOCK) block = MAX_BLOCK;
+    if (block > n) block = (n + 15) / 16 * 16;
     for (int64_t k = 0; k < program->constants; k++)
         for (ptrdiff_t i = 0; i < block; i++) registers[k * block + i] = (REAL)constants[k];
     for (ptrdiff_t first = 0; first < n; first += block) {
