@@ -11,6 +11,7 @@ from fastnn import _kernels, scores
 from fastnn._kernels.contract import Array, Data
 from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
+from fastnn.own_functions import OwnLoss
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
@@ -53,6 +54,8 @@ def score_of(
         Of the samples.
     """
     loss = architecture.loss
+    if isinstance(loss, OwnLoss):
+        return loss.score(outputs, targets, weights)
     if not loss.classifies:
         levels = loss.numbers(architecture.sizes[-1]) if loss.code == Code.QUANTILE else ()
         return scores.explained(outputs, targets, scores.DEVIANCES.get(loss.code, scores.R2), levels, weights)
