@@ -115,9 +115,11 @@ def _choices() -> Iterator[str]:
     """Yield the functions that choose from the tables."""
     vectors = "INLINE vec {}(const ptrdiff_t activation, vec {}, vec slope)"
     arrays = "static void {}(ptrdiff_t activation, double slope, {}, ptrdiff_t n)"
-    from_output = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
-    yield from _choice(vectors.format("activated", "z"), "activation", from_output, ["z"])
-    yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", DERIVATIVES, ["a", "delta"])
+    outputs, derivatives = (  # kernels that hold vectors take derivatives from outputs
+        {row: equation for row, equation in table.items() if not row.saves} for table in (EQUATIONS, DERIVATIVES)
+    )
+    yield from _choice(vectors.format("activated", "z"), "activation", outputs, ["z"])
+    yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", derivatives, ["a", "delta"])
     head = arrays.format("activate", "REAL *z, REAL *saved")
     yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
