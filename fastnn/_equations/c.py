@@ -120,6 +120,8 @@ def _choices() -> Iterator[str]:
     )
     yield from _choice(vectors.format("activated", "z"), "activation", outputs, ["z"])
     yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", derivatives, ["a", "delta"])
+    units = {loss.output: EQUATIONS[loss.output] for loss in Loss if loss.is_canonical and loss.output in EQUATIONS}
+    yield from _choice("INLINE vec output_value(const ptrdiff_t activation, vec z)", "activation", units, ["z"])
     head = arrays.format("activate", "REAL *z, REAL *saved")
     yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
@@ -137,7 +139,15 @@ def header(others: Sequence[Equation] = ()) -> str:
     tables = (*EQUATIONS.values(), *DERIVATIVES.values(), *VALUES_AND_DELTAS.values(), *RULES.values())
     equations = dict.fromkeys([*FUNCTIONS, *tables, *others])  # each once
     names = [f"{equation.__name__}_{ending}" for equation in equations for ending in ("vec", "map")]
-    names += ["activated", "times_derivative", "activate", "multiply_by_derivative", "loss_and_delta", "take_step"]
+    names += [
+        "activated",
+        "times_derivative",
+        "output_value",
+        "activate",
+        "multiply_by_derivative",
+        "loss_and_delta",
+        "take_step",
+    ]
     lines = ["/* Made of fastnn/_equations by its c.py: the equations of one level and type. */"]
     lines += [f"#define {name} NAME({name})" for name in names]
     for bits, (condition, instructions) in product((32, 64), LEVELS):
