@@ -253,6 +253,26 @@ def test_the_same_as_what_is_built_in(backend, dtype):
         assert_close(histories[1].loss, histories[0].loss, dtype, name)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_with_dropout_weights_and_other_layers(backend, costs, shared):
+    """The same masks and weights as with what is built in, also where threads share a tile's units."""
+    if shared:
+        costs(**vars(WAYS["units"][0]))
+        fastnn.set_num_threads(2)
+    rng = np.random.default_rng(0)
+    X, y, weights = rng.normal(size=(60, 8)), rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    silu, huber = ACTIVATIONS["silu"], OWN_LOSSES["huber"]
+    known, own = (
+        fastnn.Network((8, 37, 20, 3), [activation, "tanh"], loss, "float64", rng=5, dropout=[0.4, 0.2])
+        for activation, loss in (("silu", "huber"), (silu, huber))
+    )
+    for net in (known, own):
+        net.fit(X, y, batch_size=16, epochs=3, sample_weight=weights)
+    assert_close(own.parameters, known.parameters, "float64", "parameters", slack=10)
+    assert own.loss(X, y, sample_weight=weights) == pytest.approx(known.loss(X, y, sample_weight=weights), rel=1e-9)
+    assert own.score(X, y, sample_weight=weights) == pytest.approx(-own.loss(X, y, sample_weight=weights), rel=1e-9)
+
+
 def test_prepared_calls(backend):
     if backend == "numpy":
         pytest.skip("prepared calls are for compiled kernels")
