@@ -13,6 +13,7 @@ from fastnn._equations.operations import Operation
 
 _CONDITIONS = (Operation.LESS, Operation.LESS_EQUAL, Operation.EQUAL)
 MAX_POWER = 64
+MAX_TRACED = MAX_STEPS // 10
 
 
 class UntraceableError(TypeError):
@@ -65,8 +66,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _step(self, operation: Operation, *others: Tracer | float) -> Tracer:
         operands = [self._number, *(self._taken(x)._number for x in others)]
-        if len(self._builder.steps) >= MAX_STEPS // 4:
-            raise UntraceableError(f"more than {MAX_STEPS // 4} operations")
+        if len(self._builder.steps) >= MAX_TRACED:
+            raise UntraceableError(f"more than {MAX_TRACED} operations")
         return Tracer(self._builder, self._builder.apply(operation, *operands), operation in _CONDITIONS)
 
     def __bool__(self) -> bool:
@@ -82,6 +83,10 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, *args: Any, **options: Any) -> NoReturn:
         """Refuse to be an array."""
         raise UntraceableError("np.asarray, or a function that makes an array of its argument")
+
+    def __round__(self, digits: int | None = None) -> NoReturn:
+        """Refuse to be rounded: a step has no derivative."""
+        raise UntraceableError("round()")
 
     def __len__(self) -> int:
         """Refuse to have a length."""

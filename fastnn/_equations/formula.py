@@ -18,7 +18,7 @@ from fastnn._equations.algebra import Equation, Value
 from fastnn._equations.operations import Operation
 
 FIRST_ADDRESS = 4096  # codes are less; from here on, in a code's place, is the address of what computes a formula
-MAX_STEPS = 1000
+MAX_STEPS = 2500  # with the derivative, whose rules add up to nine for one
 INPUTS = ("z", "y")
 MAX_TEXT = 200
 # The second operand that changes nothing.
