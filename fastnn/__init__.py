@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastnn import backend, datasets, optimizers
+from fastnn import backend, datasets, optimizers, schedules
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
 from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
+from fastnn.stopping import EarlyStopping
 
 __version__ = "0.1.0"
 
@@ -17,6 +18,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "DivergenceError",
+    "EarlyStopping",
     "History",
     "Network",
     "RMSprop",
@@ -27,6 +29,7 @@ __all__ = [
     "leaky_relu",
     "load",
     "optimizers",
+    "schedules",
     "set_backend",
     "set_num_threads",
     "show_config",

@@ -49,7 +49,7 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
         Samples of a call, >= 1.
     optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, optional
         Of `Prepared.step`, which keeps its state in the network as ``fit`` does; by default the one that the network
-        was last trained with, or Adam.
+        was last trained with, or Adam. Of a schedule the learning rate that it was given is taken.
 
     Returns
     -------
@@ -176,11 +176,13 @@ class Prepared:
     def _take_up(self) -> contract.Optimizer:
         """Return the optimizer as the kernels take it, with the state that the network has for it."""
         state, taken_up = self._network.state, self._taken_up
+        if self._optimizer.base_rate() == 0:
+            raise TypeError("step needs a learning rate that is a number or a schedule; the optimizer's is a callable")
         if state.optimizer is self._optimizer and taken_up is not None and taken_up.state is state.optimizer_state:
             return taken_up
         state.take_up(self._optimizer)
         optimizer = self._optimizer
-        rates = np.array([optimizer.learning_rate])
+        rates = np.array([optimizer.base_rate()])
         self._taken_up = contract.Optimizer(
             int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0
         )

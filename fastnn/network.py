@@ -19,7 +19,10 @@ from fastnn.architecture import Architecture
 from fastnn.data import ClassWeight, as_data, as_samples, as_validation_data, with_weights
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
+from fastnn.progress import Progress
+from fastnn.schedules import LearningRate
 from fastnn.state import State
+from fastnn.stopping import EarlyStopping, find_early_stopping
 
 Callback = Callable[["Network", History], object]
 
@@ -183,15 +186,17 @@ class Network:
         class_weight: ClassWeight | None = None,
         *,
         optimizer: str | Optimizer = "adam",
-        learning_rate: float | None = None,
+        learning_rate: LearningRate | None = None,
         batch_size: int | None = 100,
         epochs: int = 10,
         l2: float = 0.0,
         shuffle: bool = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
+        early_stopping: EarlyStopping | bool | None = None,
         batch_loss: bool = False,
-        callback: Callback | None = None,
+        callback: Callback | Sequence[Callback] | None = None,
         reset: bool = False,
+        resume: bool = False,
         check_finite: bool = True,
         verbose: bool = False,
         progress: bool = True,
@@ -211,8 +216,8 @@ class Network:
             Multiplies each sample's weight by that of its class; "balanced" gives all classes the same total.
         optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, default "adam"
             Its state is kept for the next call while the rule stays the same.
-        learning_rate : float, optional
-            > 0; by default the optimizer's own.
+        learning_rate : float, Schedule or callable, optional
+            > 0, or one that changes from step to step (see ``fastnn.schedules``); by default the optimizer's own.
         batch_size : int or None, default 100
             Samples a step: None is all m (gradient descent), 1 is stochastic gradient descent. The last batch of an
             epoch may be smaller and is weighted by its own size.
@@ -224,12 +229,21 @@ class Network:
             Visit the samples in a new random order each epoch.
         validation_data : (X, y) or (X, y, weights), optional
             Loss and score on it are recorded after each epoch.
+        early_stopping : bool or EarlyStopping, optional
+            End the training when the validation loss, or what an ``EarlyStopping`` looks at, has not improved for some
+            epochs, and return to the best parameters; True is ``EarlyStopping()``.
         batch_loss : bool, default False
             Keep every step's loss in ``history.batch_loss``.
-        callback : callable, optional
-            Called as ``callback(network, history)`` after each epoch; the training ends if it returns True.
+        callback : callable or sequence of them, optional
+            Each is called as ``callback(network, history)`` after each epoch; the training ends if one returns True.
         reset : bool, default False
             Begin anew: draw the parameters again and forget the optimizer's state.
+        resume : bool, default False
+            Go on with the last training, which an interrupt, a callback or the end of the process ended: ``epochs``
+            counts the epochs that it took, and schedule, early stopping, order of the samples and history go on where
+            they were. With the same arguments, the result is that of a training that never stopped, bit for bit, also
+            after ``save`` and ``load``. (Of the steps' losses ``history.batch_loss`` has those since the resumption.) A
+            network that has not been trained begins.
         check_finite : bool, default True
             Refuse NaN and infinity in X and y.
         verbose : bool, default False
@@ -240,8 +254,8 @@ class Network:
         Returns
         -------
         History
-            One number an epoch. KeyboardInterrupt ends the training at the next step boundary: the history then
-            says ``interrupted``.
+            One number an epoch; ``ended`` says why the training ended. KeyboardInterrupt ends it at the next step
+            boundary: the history then says ``interrupted``.
 
         Raises
         ------
@@ -252,21 +266,24 @@ class Network:
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
         """
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
+        callbacks = _check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
         classes = np.arange(max(2, self.sizes[-1]))
         data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, classes)
         m = len(data.X)
+        validation = as_validation_data(validation_data, self.architecture, check_finite)
+        stopping = find_early_stopping(early_stopping, validation is not None)
         request = training.Request(
             optimizer=found,
             batch_size=m if batch_size is None else min(m, check_integer("batch_size", batch_size, low=1)),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             shuffle=shuffle,
-            validation=as_validation_data(validation_data, self.architecture, check_finite),
+            validation=validation,
+            early_stopping=stopping,
+            monitor=partial(stopping.monitor, self) if stopping and callable(stopping.monitor) else None,
             keep_batch_loss=batch_loss,
-            callback=None if callback is None else partial(callback, self),
+            callbacks=tuple(partial(call, self) for call in callbacks),
             verbose=verbose,
             progress=progress,
         )
@@ -275,13 +292,26 @@ class Network:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
+        rates, stand = request.rates(m), self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:
                 state.draw(self.architecture)
             state.take_up(found)
             if self.architecture.loss.classifies:
                 state.trained_on_labels = data.labels.size > 0
-            return training.train(kernels, self.architecture, state, data, request)
+            return training.train(kernels, self.architecture, state, data, request, rates, stand)
+
+    def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
+        """Return where a training begins: at its beginning, or where the last one ended."""
+        last = self.state.progress
+        if not resume or last is None:
+            return Progress(samples, request.batch_size)
+        if reset:
+            raise ValueError("reset begins anew, and resume goes on: only one of them can be True")
+        if type(self.optimizer) is not type(request.optimizer):
+            was = type(self.optimizer).__name__
+            raise ValueError(f"resume needs the optimizer as before, {was}; got {type(request.optimizer).__name__}")
+        return last.resumed(samples, request.batch_size)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype."""
@@ -340,6 +370,15 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
         saving.save(path, self.architecture, self.state)
+
+
+def _check_callbacks(callback: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
+    callbacks = () if callback is None else callback if isinstance(callback, list | tuple) else (callback,)
+    for each in callbacks:
+        if not callable(each):
+            expected = "callback must be callable, callback(network, history), or a list of callables"
+            raise TypeError(f"{expected}; got {type(each).__name__}")
+    return callbacks
 
 
 def load(path: str | os.PathLike[str]) -> Network:

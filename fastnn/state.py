@@ -13,6 +13,7 @@ from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
 from fastnn.optimizers import Optimizer
+from fastnn.progress import Progress
 
 
 class Snapshot(NamedTuple):
@@ -43,6 +44,8 @@ class State:
         The vectors that it keeps from step to step.
     step : ndarray, (1,)
         How many steps it has taken.
+    progress : Progress or None
+        Where the last training stands; None before the first one.
     """
 
     parameters: Array
@@ -52,6 +55,7 @@ class State:
     optimizer: Optimizer | None
     optimizer_state: Array
     step: Integers
+    progress: Progress | None = None
 
     @classmethod
     def of(
@@ -81,7 +85,7 @@ class State:
             arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
         for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
             W[:], b[:] = W_0, b_0
-        self.optimizer = None
+        self.optimizer = self.progress = None
         self._begin(vectors=0)
 
     def take_up(self, optimizer: Optimizer) -> None:
@@ -107,7 +111,11 @@ class State:
         parameters = aligned_zeros(len(self.parameters), self.parameters.dtype)
         parameters[:] = self.parameters
         return replace(
-            self, parameters=parameters, optimizer_state=np.array(self.optimizer_state), step=np.array(self.step)
+            self,
+            parameters=parameters,
+            optimizer_state=np.array(self.optimizer_state),
+            step=np.array(self.step),
+            progress=None if self.progress is None else self.progress.copy(),
         )
 
 
