@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fastnn import _kernels
 from fastnn._kernels.contract import Array, Data
 from fastnn.architecture import Architecture
+from fastnn.data.labels import Classes
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
@@ -19,8 +20,21 @@ def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
     return out
 
 
-def decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.NDArray[Any]:
-    """Return the targets that the outputs predict; for several sigmoid outputs the labels, or an answer each."""
+def decide(
+    architecture: Architecture, outputs: Array, as_labels: bool, classes: Classes | None = None
+) -> npt.NDArray[Any]:
+    """Return the targets that the outputs predict, labels as users have them.
+
+    For several sigmoid outputs the labels, or an answer each.
+    """
+    places = _decide(architecture, outputs, as_labels)
+    if classes is None or classes.numbered or places.ndim > 1:
+        return places
+    labels: npt.NDArray[Any] = classes.labels[places]
+    return labels
+
+
+def _decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.NDArray[Any]:
     classifies, single = architecture.loss.classifies, architecture.sizes[-1] == 1
     if classifies and as_labels and not single:
         labels: npt.NDArray[Any] = outputs.argmax(axis=1)

@@ -16,7 +16,7 @@ from fastnn._checks import check_integer, check_real
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
-from fastnn.data import ClassWeight, as_data, as_samples, as_validation_data, with_weights
+from fastnn.data import ClassWeight, as_classes, as_data, as_samples, as_validation_data, with_weights
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.progress import Progress
@@ -132,6 +132,11 @@ class Network:
         return self.state.optimizer
 
     @property
+    def classes(self) -> npt.NDArray[Any] | None:
+        """The label of each class, two for one yes/no output; None before the first training on labels."""
+        return None if self.state.classes is None else self.state.classes.labels.copy()
+
+    @property
     def parameters(self) -> Array:
         """All parameters in one flat vector."""
         return self.state.parameters
@@ -208,7 +213,9 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
-            Labels 0 .. K - 1 or a 0/1 matrix (classification), real values (squared error, Poisson).
+            Labels or a 0/1 matrix (classification), real values (squared error, Poisson). Labels are 0 .. K - 1, or K
+            different strings, whole numbers or booleans, two for one output, also (m, 1) and columns of pandas or
+            polars: the first training fixes ``classes``, in ascending order.
         sample_weight : array_like, (m,), optional
             >= 0, not all 0; scaled to mean 1, so that only ratios count. A sample's loss and gradient are multiplied by
             its weight, in batches and per-sample descent too.
@@ -268,10 +275,13 @@ class Network:
         """
         callbacks = _check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
-        classes = np.arange(max(2, self.sizes[-1]))
-        data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, classes)
+        classes = None if reset else self.state.classes
+        if self.architecture.loss.classifies:
+            y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
+        names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
+        data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, names)
         m = len(data.X)
-        validation = as_validation_data(validation_data, self.architecture, check_finite)
+        validation = as_validation_data(validation_data, self.architecture, check_finite, classes)
         stopping = find_early_stopping(early_stopping, validation is not None)
         request = training.Request(
             optimizer=found,
@@ -298,7 +308,7 @@ class Network:
                 state.draw(self.architecture)
             state.take_up(found)
             if self.architecture.loss.classifies:
-                state.trained_on_labels = data.labels.size > 0
+                state.trained_on_labels, state.classes = data.labels.size > 0, classes
             return training.train(kernels, self.architecture, state, data, request, rates, stand)
 
     def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
@@ -334,10 +344,12 @@ class Network:
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the predicted targets, in the form of those trained on.
 
-        Labels (m,) for softmax, and for sigmoid outputs trained on labels; otherwise for sigmoid outputs 0 or 1 each,
-        (m, K), where the probability is at least 1/2; for real targets the outputs. One output gives (m,).
+        Labels (m,) for softmax, and for sigmoid outputs trained on labels, as they were given: strings, numbers or
+        booleans, see ``classes``; otherwise for sigmoid outputs 0 or 1 each, (m, K), where the probability is at least
+        1/2; for real targets the outputs. One output gives (m,).
         """
-        return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
+        state = self.state
+        return evaluation.decide(self.architecture, self.forward(X), state.trained_on_labels, state.classes)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
@@ -345,7 +357,7 @@ class Network:
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
         same. With weights, all of these sums and means are weighted.
         """
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
+        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
         outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)
         return evaluation.score(self.architecture, outputs, data)
 
@@ -354,7 +366,7 @@ class Network:
     ) -> float:
         """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty."""
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
+        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
         return float(_kernels.kernels().loss(self.architecture.model, self.state.parameters, data, l2))
 
     def loss_and_gradient(
@@ -362,7 +374,7 @@ class Network:
     ) -> tuple[float, Array]:
         """Return J and its gradient, a flat vector laid out like ``parameters``."""
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
+        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
         model, parameters = self.architecture.model, self.state.parameters
         gradient = np.empty_like(parameters)
         return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient

@@ -22,6 +22,7 @@ import numpy as np
 
 from fastnn import schedules
 from fastnn.architecture import Architecture
+from fastnn.data.labels import Classes
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.progress import Progress
 from fastnn.state import State
@@ -170,6 +171,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         **architecture.describe(),
         "init": state.init if isinstance(state.init, str) else None,
         "trained_on_labels": state.trained_on_labels,
+        **({} if state.classes is None else {"classes": state.classes.labels.tolist()}),
         "optimizer": None if optimizer is None else _describe_optimizer(optimizer, state.progress),
         **({"schedule": schedule.describe()} if isinstance(schedule, schedules.Schedule) else {}),
         "step": int(state.step[0]),
@@ -207,6 +209,8 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         array[:] = found
     state.step[0] = about["step"]
     state.trained_on_labels = bool(about["trained_on_labels"])
+    if "classes" in about:
+        state.classes = Classes.of_list(about["classes"])
     if "training" in about:
         state.progress = Progress.from_description(about["training"], tensors, state.parameters)
     return architecture, state

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
+from fastnn.data.labels import Classes
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
 from fastnn.optimizers import Optimizer
 from fastnn.progress import Progress
@@ -46,6 +47,8 @@ class State:
         How many steps it has taken.
     progress : Progress or None
         Where the last training stands; None before the first one.
+    classes : Classes or None
+        The labels that the classes have; None before the first training on labels.
     """
 
     parameters: Array
@@ -56,6 +59,7 @@ class State:
     optimizer_state: Array
     step: Integers
     progress: Progress | None = None
+    classes: Classes | None = None
 
     @classmethod
     def of(
@@ -78,14 +82,14 @@ class State:
         return state
 
     def draw(self, architecture: Architecture) -> None:
-        """Draw the initial parameters, and forget the optimizer."""
+        """Draw the initial parameters, and forget the optimizer and the classes."""
         arrays = self.init
         if isinstance(arrays, str):
             gains = [*(a.gain for a in architecture.activations), "glorot"]
             arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
         for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
             W[:], b[:] = W_0, b_0
-        self.optimizer = self.progress = None
+        self.optimizer = self.progress = self.classes = None
         self._begin(vectors=0)
 
     def take_up(self, optimizer: Optimizer) -> None:

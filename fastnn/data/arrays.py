@@ -12,6 +12,8 @@ import numpy.typing as npt
 from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
 from fastnn.architecture import Architecture
+from fastnn.data.frames import is_frame, numbers_of_frame
+from fastnn.data.labels import Classes, as_classes
 from fastnn.data.weights import with_weights
 from fastnn.losses import Loss
 
@@ -47,9 +49,12 @@ def as_data(
     architecture: Architecture,
     check_finite: bool = True,
     names: tuple[str, str] = ("X", "y"),
+    classes: Classes | None = None,
 ) -> Data:
-    """Check samples and targets and return them as the kernels read them."""
+    """Check samples and targets and return them as the kernels read them; ``classes`` are those of the labels."""
     sizes, dtype = architecture.sizes, architecture.dtype
+    if architecture.loss.classifies:
+        y, _ = as_classes(y, sizes[-1], classes, names[1])
     samples = as_samples(X, sizes[0], dtype, check_finite, names[0])
     labels, targets = as_targets(y, sizes[-1], architecture.loss, dtype, check_finite, names[1])
     m = len(labels) or len(targets)
@@ -59,7 +64,10 @@ def as_data(
 
 
 def as_validation_data(
-    given: tuple[npt.ArrayLike, ...] | None, architecture: Architecture, check_finite: bool = True
+    given: tuple[npt.ArrayLike, ...] | None,
+    architecture: Architecture,
+    check_finite: bool = True,
+    classes: Classes | None = None,
 ) -> Data | None:
     """Check what ``fit`` is given to validate on, and return it as the kernels read it."""
     if given is None:
@@ -67,7 +75,7 @@ def as_validation_data(
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
     X, y, *weights = given
-    data = as_data(X, y, architecture, check_finite, ("validation_data X", "validation_data y"))
+    data = as_data(X, y, architecture, check_finite, ("validation_data X", "validation_data y"), classes)
     return with_weights(data, weights[0], name="validation_data weights") if weights else data
 
 
@@ -175,6 +183,8 @@ def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind == "O" and array.ndim in (1, 2) and is_frame(values):
+        return numbers_of_frame(values, array, name)
     if array.dtype.kind not in "buif":
         found = f"an array of dtype {array.dtype}"
         if hasattr(values, "toarray"):
