@@ -71,9 +71,9 @@ class Prepared:
 
     Samples are arrays of the network's dtype, (rows, n_in), in C order; targets are labels as int64, (rows,), for a
     cross entropy, or a matrix of the network's dtype, (rows, K), for sigmoid outputs and the squared error. Nothing is
-    converted, and values are not looked at, but for labels, which must be those of a class. With ``out``, no array is
-    allocated.
-
+    converted, and values are not looked at, but for labels, which must be those of a class, 0 .. K - 1: places in
+    ``Network.classes``. Of a network trained with ``scale_targets``, targets and outputs are standardised. With ``out``,
+    no array is allocated.
     Several threads may call it at once, but only one at a time may take steps.
     """
 

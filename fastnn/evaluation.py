@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _kernels
-from fastnn._kernels.contract import Array, Data
+from fastnn._kernels import reference
+from fastnn._kernels.contract import Activation, Array, Data
 from fastnn.architecture import Architecture
-from fastnn.data.labels import Classes
+from fastnn.data import Classes, Given, Standardizer
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
@@ -60,7 +61,27 @@ def _mean(right: npt.NDArray[np.bool_], data: Data) -> float:
     return float((data.weights[right].sum() / len(right)) if data.weights.size else right.mean())
 
 
-def evaluate(architecture: Architecture, parameters: Array, data: Data) -> tuple[float, float]:
+def loss(architecture: Architecture, parameters: Array, given: Given, l2: float = 0.0) -> float:
+    """Return J, of targets that are not rounded; of standardised ones where the network has a scale."""
+    model, data = architecture.model, given.data
+    if given.targets is None or given.standardised:
+        return float(_kernels.kernels().loss(model, parameters, data, l2))
+    Z = np.empty((len(data.X), architecture.sizes[-1]), architecture.dtype)
+    linear = model._replace(activations=(*model.activations[:-1], int(Activation.IDENTITY)))
+    _kernels.kernels().forward(linear, parameters, data.X, Z)
+    mean = reference.mean_loss(model, Z, given.targets, data.weights)
+    return mean + reference.penalty(model, parameters, l2 / len(data.X))
+
+
+def predicted(architecture: Architecture, parameters: Array, X: Array, scale: Standardizer | None) -> Array:
+    """Return the outputs in the units of the targets as they were given, in float64 where the network has a scale."""
+    found = outputs(architecture, parameters, X)
+    return found if scale is None else found * scale.deviation + scale.mean
+
+
+def evaluate(
+    architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None
+) -> tuple[float, float]:
     """Return the loss without the penalty, and the score."""
-    loss = float(_kernels.kernels().loss(architecture.model, parameters, data, 0.0))
-    return loss, score(architecture, outputs(architecture, parameters, data.X), data)
+    found = predicted(architecture, parameters, given.data.X, scale)
+    return loss(architecture, parameters, given), score(architecture, found, given.own)

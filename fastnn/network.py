@@ -13,10 +13,21 @@ import numpy.typing as npt
 
 from fastnn import _kernels, evaluation, saving, training
 from fastnn._checks import check_integer, check_real
+from fastnn._kernels.contract import Activation as Code
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
-from fastnn.data import ClassWeight, as_classes, as_data, as_samples, as_validation_data, with_weights
+from fastnn.data import (
+    ClassWeight,
+    Given,
+    Standardizer,
+    as_classes,
+    as_given,
+    as_samples,
+    as_validation_data,
+    scale_of,
+    with_weights,
+)
 from fastnn.history import History
 from fastnn.optimizers import Optimizer, find_optimizer
 from fastnn.progress import Progress
@@ -198,6 +209,7 @@ class Network:
         shuffle: bool = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
         early_stopping: EarlyStopping | bool | None = None,
+        scale_targets: bool = False,
         batch_loss: bool = False,
         callback: Callback | Sequence[Callback] | None = None,
         reset: bool = False,
@@ -239,6 +251,11 @@ class Network:
         early_stopping : bool or EarlyStopping, optional
             End the training when the validation loss, or what an ``EarlyStopping`` looks at, has not improved for some
             epochs, and return to the best parameters; True is ``EarlyStopping()``.
+        scale_targets : bool, default False
+            Train on the targets of a regression minus their mean, divided by their deviation, each column's in float64
+            as they are at the first training; later trainings go on with these. The network predicts and is scored in
+            the targets' own units, in float64, however far from zero they are; ``history``, ``loss`` and
+            ``loss_and_gradient`` have the cost of the standardised ones. It needs an identity output unit.
         batch_loss : bool, default False
             Keep every step's loss in ``history.batch_loss``.
         callback : callable or sequence of them, optional
@@ -279,9 +296,11 @@ class Network:
         if self.architecture.loss.classifies:
             y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
-        data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, names)
+        scale = self._scale_of(y, scale_targets, reset)
+        given = as_given(X, y, self.architecture, check_finite, scale=scale)
+        data = with_weights(given.data, sample_weight, class_weight, names)
         m = len(data.X)
-        validation = as_validation_data(validation_data, self.architecture, check_finite, classes)
+        validation = as_validation_data(validation_data, self.architecture, check_finite, classes, scale)
         stopping = find_early_stopping(early_stopping, validation is not None)
         request = training.Request(
             optimizer=found,
@@ -309,7 +328,25 @@ class Network:
             state.take_up(found)
             if self.architecture.loss.classifies:
                 state.trained_on_labels, state.classes = data.labels.size > 0, classes
+            state.target_scale = scale
             return training.train(kernels, self.architecture, state, data, request, rates, stand)
+
+    def _scale_of(self, y: npt.ArrayLike, scale_targets: bool, reset: bool) -> Standardizer | None:
+        """Return the scale of the targets: that of the first training, or a new one where this is the first."""
+        state, loss = self.state, self.architecture.loss
+        if not scale_targets or (state.target_scale is not None and not reset):
+            return None if reset else state.target_scale
+        if loss.classifies or loss.output != Code.IDENTITY:
+            raise ValueError(f"scale_targets needs a regression with an identity output; got loss={loss.name!r}")
+        if state.optimizer is not None and not reset:
+            raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
+        return scale_of(y)
+
+    def _given(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Given:
+        """Return samples and targets of a trained network, with the weights."""
+        state = self.state
+        given = as_given(X, y, self.architecture, classes=state.classes, scale=state.target_scale)
+        return given._replace(data=with_weights(given.data, sample_weight))
 
     def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
         """Return where a training begins: at its beginning, or where the last one ended."""
@@ -324,10 +361,13 @@ class Network:
         return last.resumed(samples, request.batch_size)
 
     def forward(self, X: npt.ArrayLike) -> Array:
-        """Return the output unit's values A_L, (m, K), in the network's dtype."""
-        architecture = self.architecture
+        """Return the output unit's values A_L, (m, K), in the network's dtype.
+
+        Of a network that was trained with ``scale_targets`` they are in the targets' units, in float64.
+        """
+        architecture, state = self.architecture, self.state
         samples = as_samples(X, architecture.sizes[0], architecture.dtype)
-        return evaluation.outputs(architecture, self.state.parameters, samples)
+        return evaluation.predicted(architecture, state.parameters, samples, state.target_scale)
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:
         """Return the probability of each class or answer, (m, K).
@@ -355,26 +395,31 @@ class Network:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
 
         R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
-        same. With weights, all of these sums and means are weighted.
+        same. With weights, all of these sums and means are weighted. Targets are compared as they are given, in
+        float64, also by a float32 network.
         """
-        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
-        outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)
-        return evaluation.score(self.architecture, outputs, data)
+        given, state = self._given(X, y, sample_weight), self.state
+        outputs = evaluation.predicted(self.architecture, state.parameters, given.data.X, state.target_scale)
+        return evaluation.score(self.architecture, outputs, given.own)
 
     def loss(
         self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
     ) -> float:
-        """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty."""
+        """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty.
+
+        Real targets are compared as they are given, in float64; after training with ``scale_targets`` they are
+        standardised, as in ``history.loss``.
+        """
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
-        return float(_kernels.kernels().loss(self.architecture.model, self.state.parameters, data, l2))
+        given = self._given(X, y, sample_weight)
+        return evaluation.loss(self.architecture, self.state.parameters, given, l2)
 
     def loss_and_gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
     ) -> tuple[float, Array]:
-        """Return J and its gradient, a flat vector laid out like ``parameters``."""
+        """Return J and its gradient, a flat vector laid out like ``parameters``; targets are in the network's dtype."""
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture, classes=self.state.classes), sample_weight)
+        data = self._given(X, y, sample_weight).data
         model, parameters = self.architecture.model, self.state.parameters
         gradient = np.empty_like(parameters)
         return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient

@@ -22,7 +22,7 @@ import numpy as np
 
 from fastnn import schedules
 from fastnn.architecture import Architecture
-from fastnn.data.labels import Classes
+from fastnn.data import Classes, Standardizer
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.progress import Progress
 from fastnn.state import State
@@ -165,6 +165,7 @@ def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
 
 def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
     optimizer = state.optimizer
+    scale = state.target_scale
     schedule = getattr(optimizer, "learning_rate", None)
     return {
         "format": FORMAT,
@@ -174,6 +175,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         **({} if state.classes is None else {"classes": state.classes.labels.tolist()}),
         "optimizer": None if optimizer is None else _describe_optimizer(optimizer, state.progress),
         **({"schedule": schedule.describe()} if isinstance(schedule, schedules.Schedule) else {}),
+        **({} if scale is None else {"target_scale": {"mean": scale.mean, "deviation": scale.deviation}}),
         "step": int(state.step[0]),
         "rng": state.rng.bit_generator.state,
     }
@@ -209,6 +211,8 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         array[:] = found
     state.step[0] = about["step"]
     state.trained_on_labels = bool(about["trained_on_labels"])
+    if "target_scale" in about:
+        state.target_scale = Standardizer(*(np.array(about["target_scale"][name]) for name in ("mean", "deviation")))
     if "classes" in about:
         state.classes = Classes.of_list(about["classes"])
     if "training" in about:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
-from fastnn.data.labels import Classes
+from fastnn.data import Classes, Standardizer
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
 from fastnn.optimizers import Optimizer
 from fastnn.progress import Progress
@@ -49,6 +49,8 @@ class State:
         Where the last training stands; None before the first one.
     classes : Classes or None
         The labels that the classes have; None before the first training on labels.
+    target_scale : Standardizer or None
+        The mean and deviation of the real targets, if the network is trained on standardised ones.
     """
 
     parameters: Array
@@ -60,6 +62,7 @@ class State:
     step: Integers
     progress: Progress | None = None
     classes: Classes | None = None
+    target_scale: Standardizer | None = None
 
     @classmethod
     def of(
@@ -82,14 +85,14 @@ class State:
         return state
 
     def draw(self, architecture: Architecture) -> None:
-        """Draw the initial parameters, and forget the optimizer and the classes."""
+        """Draw the initial parameters, and forget the optimizer, the classes and the scale of the targets."""
         arrays = self.init
         if isinstance(arrays, str):
             gains = [*(a.gain for a in architecture.activations), "glorot"]
             arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
         for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
             W[:], b[:] = W_0, b_0
-        self.optimizer = self.progress = self.classes = None
+        self.optimizer = self.progress = self.classes = self.target_scale = None
         self._begin(vectors=0)
 
     def take_up(self, optimizer: Optimizer) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import Data, Integers
 from fastnn.architecture import Architecture
-from fastnn.data import all_finite
+from fastnn.data import Given, all_finite
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
 from fastnn.optimizers import Optimizer
@@ -49,7 +49,7 @@ class Request(NamedTuple):
     epochs: int
     l2: float
     shuffle: bool
-    validation: Data | None
+    validation: Given | None
     early_stopping: EarlyStopping | None
     monitor: Callable[[History], Any] | None  # of the early stopping, where it is a callable
     keep_batch_loss: bool

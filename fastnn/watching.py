@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._kernels.contract import Data
 from fastnn.architecture import Architecture
+from fastnn.data import Given
 from fastnn.evaluation import evaluate
 from fastnn.history import History
 from fastnn.interrupts import InterruptDeferred
@@ -52,7 +52,7 @@ class Watch:
         self,
         architecture: Architecture,
         state: State,
-        validation: Data | None,
+        validation: Given | None,
         stopping: EarlyStopping | None,
         monitor: Callable[[History], Any] | None,
         learning_rate: LearningRate,
@@ -94,7 +94,9 @@ class Watch:
     def _validate(self) -> None:
         history = self._history
         if self._validation is not None and len(history.validation_loss) < history.epochs:
-            loss, score = evaluate(self._architecture, self._state.parameters, self._validation)
+            loss, score = evaluate(
+                self._architecture, self._state.parameters, self._validation, self._state.target_scale
+            )
             history.validation_loss.append(loss)
             history.validation_score.append(score)
         if self._monitor is not None and len(self._progress.monitored) < history.epochs:

@@ -43,4 +43,5 @@ def _with_layer(
     folded = Network(network.sizes, network.activations, network.loss_name, dtype, network.rng, [*arrays])
     folded.state.init = network.state.init
     folded.state.trained_on_labels = network.state.trained_on_labels
+    folded.state.classes, folded.state.target_scale = network.state.classes, network.state.target_scale
     return folded

@@ -14,7 +14,6 @@ from fastnn._kernels.contract import Array, Data, Integers
 from fastnn.architecture import Architecture
 from fastnn.data.frames import is_frame, numbers_of_frame
 from fastnn.data.labels import Classes, as_classes
-from fastnn.data.weights import with_weights
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
@@ -33,7 +32,7 @@ def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool
     ValueError
         If X is not 2-D, is empty, has another width, or holds NaN or infinity.
     """
-    array = _as_numbers(X, name)
+    array = as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
     if array.shape[0] == 0:
@@ -63,22 +62,6 @@ def as_data(
     return Data(samples, labels, targets)
 
 
-def as_validation_data(
-    given: tuple[npt.ArrayLike, ...] | None,
-    architecture: Architecture,
-    check_finite: bool = True,
-    classes: Classes | None = None,
-) -> Data | None:
-    """Check what ``fit`` is given to validate on, and return it as the kernels read it."""
-    if given is None:
-        return None
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
-    X, y, *weights = given
-    data = as_data(X, y, architecture, check_finite, ("validation_data X", "validation_data y"), classes)
-    return with_weights(data, weights[0], name="validation_data weights") if weights else data
-
-
 def as_targets(
     y: npt.ArrayLike, outputs: int, loss: Loss, dtype: np.dtype, check_finite: bool = True, name: str = "y"
 ) -> tuple[Integers, Array]:
@@ -90,7 +73,7 @@ def as_targets(
         Classification: labels 0 .. K - 1, (m,), or a 0/1 matrix (m, K), with exactly one 1 a row for softmax. With one
         sigmoid output: 0 or 1, (m,) or (m, 1). Regression: real values, (m, K), or (m,) for one output.
     """
-    array = _as_numbers(y, name)
+    array = as_numbers(y, name)
     if array.ndim not in (1, 2) or array.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one target, (m,) or (m, {outputs}); got shape {array.shape}")
     if array.ndim == 2 and array.shape[1] != outputs:
@@ -178,7 +161,16 @@ def _as_labels(array: npt.NDArray[np.generic], classes: int, name: str) -> Integ
     return np.ascontiguousarray(labels)
 
 
-def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+    """Return real numbers as an array, itself where it is one.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If they make no array, or some are masked.
+    """
     try:
         array = np.asarray(values)
     except ValueError as error:
