@@ -8,12 +8,13 @@ from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_t
 from fastnn.activations import leaky_relu
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
-from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
+from fastnn.optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from fastnn.stopping import EarlyStopping
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",

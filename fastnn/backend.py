@@ -72,8 +72,9 @@ class Prepared:
     Samples are arrays of the network's dtype, (rows, n_in), in C order; targets are labels as int64, (rows,), for a
     cross entropy, or a matrix of the network's dtype, (rows, K), for sigmoid outputs and the squared error. Nothing is
     converted, and values are not looked at, but for labels, which must be those of a class, 0 .. K - 1: places in
-    ``Network.classes``. Of a network trained with ``scale_targets``, targets and outputs are standardised. With ``out``,
-    no array is allocated.
+    ``Network.classes``. Of a network trained with ``scale_targets`` they are standardised, and so are its outputs. With
+    ``out``, no array is allocated.
+
     Several threads may call it at once, but only one at a time may take steps.
     """
 
@@ -82,7 +83,11 @@ class Prepared:
         self._network, self._rows, self._architecture = network, rows, architecture
         self._samples, self._outputs = (rows, architecture.sizes[0]), (rows, architecture.sizes[-1])
         self._classes = max(2, architecture.sizes[-1])
-        self._optimizer = find_optimizer(optimizer or network.optimizer or "adam")
+        last = network.optimizer if isinstance(network.optimizer, Optimizer) else "adam"
+        found = find_optimizer(optimizer or last)
+        if not isinstance(found, Optimizer):
+            raise TypeError("optimizer must take steps of its own for Prepared.step; got lbfgs, which is for fit")
+        self._optimizer = found
         kernels = _kernels.kernels()
         self._kernels: CompiledKernels | None = getattr(kernels, "compiled_kernels", None)
         self._forward = Request(rows, rows)

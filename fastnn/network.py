@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _kernels, evaluation, saving, training
+from fastnn import _kernels, evaluation, lbfgs, saving, training
 from fastnn._checks import check_integer, check_real
 from fastnn._kernels.contract import Activation as Code
 from fastnn._kernels.contract import Array
@@ -29,13 +29,15 @@ from fastnn.data import (
     with_weights,
 )
 from fastnn.history import History
-from fastnn.optimizers import Optimizer, find_optimizer
+from fastnn.optimizers import LBFGS, AnyOptimizer, find_optimizer
 from fastnn.progress import Progress
 from fastnn.schedules import LearningRate
 from fastnn.state import State
 from fastnn.stopping import EarlyStopping, find_early_stopping
 
 Callback = Callable[["Network", History], object]
+
+_BATCH_SIZE = 100  # the default
 
 
 class _OneAtATime:
@@ -138,7 +140,7 @@ class Network:
         self.state.rng = generator
 
     @property
-    def optimizer(self) -> Optimizer | None:
+    def optimizer(self) -> AnyOptimizer | None:
         """The last one trained with; None before the first training."""
         return self.state.optimizer
 
@@ -201,9 +203,9 @@ class Network:
         sample_weight: npt.ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
         *,
-        optimizer: str | Optimizer = "adam",
+        optimizer: str | AnyOptimizer = "adam",
         learning_rate: LearningRate | None = None,
-        batch_size: int | None = 100,
+        batch_size: int | None = _BATCH_SIZE,
         epochs: int = 10,
         l2: float = 0.0,
         shuffle: bool = True,
@@ -233,13 +235,13 @@ class Network:
             its weight, in batches and per-sample descent too.
         class_weight : {"balanced"} or mapping of label to weight, optional
             Multiplies each sample's weight by that of its class; "balanced" gives all classes the same total.
-        optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, default "adam"
+        optimizer : {"sgd", "rmsprop", "adam", "adamw", "lbfgs"}, Optimizer or LBFGS, default "adam"
             Its state is kept for the next call while the rule stays the same.
         learning_rate : float, Schedule or callable, optional
             > 0, or one that changes from step to step (see ``fastnn.schedules``); by default the optimizer's own.
         batch_size : int or None, default 100
             Samples a step: None is all m (gradient descent), 1 is stochastic gradient descent. The last batch of an
-            epoch may be smaller and is weighted by its own size.
+            epoch may be smaller and is weighted by its own size. "lbfgs" takes all m, whatever the default is here.
         epochs : int, default 10
             Passes over the data, >= 0.
         l2 : float, default 0
@@ -304,7 +306,7 @@ class Network:
         stopping = find_early_stopping(early_stopping, validation is not None)
         request = training.Request(
             optimizer=found,
-            batch_size=m if batch_size is None else min(m, check_integer("batch_size", batch_size, low=1)),
+            batch_size=_check_batch_size(batch_size, m, found),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             shuffle=shuffle,
@@ -321,7 +323,8 @@ class Network:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
-        rates, stand = request.rates(m), self._stand(request, m, resume, reset)
+        rates = None if isinstance(found, LBFGS) else request.rates(m)
+        stand = self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:
                 state.draw(self.architecture)
@@ -329,6 +332,8 @@ class Network:
             if self.architecture.loss.classifies:
                 state.trained_on_labels, state.classes = data.labels.size > 0, classes
             state.target_scale = scale
+            if rates is None:
+                return lbfgs.train(kernels, self.architecture, state, data, request, stand)
             return training.train(kernels, self.architecture, state, data, request, rates, stand)
 
     def _scale_of(self, y: npt.ArrayLike, scale_targets: bool, reset: bool) -> Standardizer | None:
@@ -351,6 +356,8 @@ class Network:
     def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
         """Return where a training begins: at its beginning, or where the last one ended."""
         last = self.state.progress
+        if resume and isinstance(request.optimizer, LBFGS):
+            raise ValueError("resume must be False for lbfgs, whose memory begins anew with each call of fit")
         if not resume or last is None:
             return Progress(samples, request.batch_size)
         if reset:
@@ -427,6 +434,17 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
         saving.save(path, self.architecture, self.state)
+
+
+def _check_batch_size(batch_size: int | None, samples: int, optimizer: AnyOptimizer) -> int:
+    """Return the samples of a step."""
+    size = samples if batch_size is None else min(samples, check_integer("batch_size", batch_size, low=1))
+    if not isinstance(optimizer, LBFGS):
+        return size
+    lbfgs.find_minimizer()
+    if size < samples and batch_size != _BATCH_SIZE:
+        raise ValueError(f"batch_size must be None for lbfgs, which takes all {samples} samples; got {batch_size}")
+    return samples
 
 
 def _check_callbacks(callback: Callback | Sequence[Callback] | None) -> Sequence[Callback]:

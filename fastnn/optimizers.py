@@ -6,12 +6,12 @@ theta are the parameters, g the gradient of one step's samples (with the penalty
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import check_choice, check_real
+from fastnn._checks import check_choice, check_integer, check_real
 from fastnn._kernels.contract import Rule
 from fastnn.schedules import LearningRate, Schedule, check_learning_rate
 
@@ -176,14 +176,54 @@ class AdamW(Adam):
     rule: ClassVar[Rule] = Rule.ADAMW
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW)}
-_DEFAULTS = {name: kind() for name, kind in OPTIMIZERS.items()}  # type: ignore[call-arg]
+@dataclass(frozen=True)
+class LBFGS:
+    """L-BFGS on all samples, for small data: a quasi-Newton method with a line search, by SciPy (the extra ``lbfgs``).
+
+    An epoch is one iteration, mostly of one evaluation of the cost and its gradient; ``history.loss`` has the cost
+    before it. The training ends early, "converged", where the gradient is small or rounding hides any gain. Its memory
+    begins anew with each call of ``fit``, and so it cannot be resumed.
+
+    Parameters
+    ----------
+    history : int, default 10
+        Steps that are remembered, >= 1.
+    tolerance : float, default 1e-5
+        >= 0: the training ends where no element of the gradient is larger.
+
+    References
+    ----------
+    Byrd, Lu, Nocedal, Zhu: A limited memory algorithm for bound constrained optimization. SIAM Journal on Scientific
+    Computing 16, 1995.
+    """
+
+    history: int = 10
+    tolerance: float = 1e-5
+    state_vectors: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        """The name by which ``fit`` takes it."""
+        return "lbfgs"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", check_integer("history", self.history, low=1))
+        object.__setattr__(self, "tolerance", check_real("tolerance", self.tolerance, low=0))
 
 
-def find_optimizer(optimizer: str | Optimizer, learning_rate: LearningRate | None = None) -> Optimizer:
+AnyOptimizer: TypeAlias = Optimizer | LBFGS
+OPTIMIZERS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW, LBFGS)}
+_DEFAULTS: dict[str, AnyOptimizer] = {name: kind() for name, kind in OPTIMIZERS.items()}
+
+
+def find_optimizer(optimizer: str | AnyOptimizer, learning_rate: LearningRate | None = None) -> AnyOptimizer:
     """Return the optimizer of that name, or the one given, with the learning rate where one is given."""
-    if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
+    if isinstance(optimizer, AnyOptimizer) and type(optimizer) is not Optimizer:
         found = optimizer
     else:
         found = _DEFAULTS[check_choice("optimizer", optimizer, OPTIMIZERS)]
+    if isinstance(found, LBFGS):
+        if learning_rate is not None:
+            raise ValueError(f"learning_rate must be None for lbfgs, which has a line search; got {learning_rate!r}")
+        return found
     return found if learning_rate is None else replace(found, learning_rate=learning_rate)

@@ -23,7 +23,7 @@ import numpy as np
 from fastnn import schedules
 from fastnn.architecture import Architecture
 from fastnn.data import Classes, Standardizer
-from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.optimizers import LBFGS, OPTIMIZERS, AnyOptimizer
 from fastnn.progress import Progress
 from fastnn.state import State
 
@@ -181,8 +181,10 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
     }
 
 
-def _describe_optimizer(optimizer: Optimizer, progress: Progress | None) -> dict[str, Any]:
+def _describe_optimizer(optimizer: AnyOptimizer, progress: Progress | None) -> dict[str, Any]:
     """Return its name and its hyperparameters, which are numbers: those who do not know schedules can read them."""
+    if isinstance(optimizer, LBFGS):
+        return {"name": optimizer.name, **asdict(optimizer)}
     of_callable = progress.largest_rate if progress and progress.largest_rate else 1e-3
     numbers = replace(optimizer, learning_rate=optimizer.base_rate(of_callable))
     return {"name": optimizer.name, **asdict(numbers)}

@@ -13,7 +13,7 @@ from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
 from fastnn.data import Classes, Standardizer
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import AnyOptimizer
 from fastnn.progress import Progress
 
 
@@ -39,7 +39,7 @@ class State:
         The initial weights: how they are drawn, or these.
     trained_on_labels : bool
         Whether the last targets were labels, which are then what is predicted.
-    optimizer : Optimizer or None
+    optimizer : Optimizer, LBFGS or None
         The last one trained with.
     optimizer_state : ndarray, (k, P)
         The vectors that it keeps from step to step.
@@ -57,7 +57,7 @@ class State:
     rng: np.random.Generator
     init: str | list[tuple[Matrix, Matrix]]
     trained_on_labels: bool
-    optimizer: Optimizer | None
+    optimizer: AnyOptimizer | None
     optimizer_state: Array
     step: Integers
     progress: Progress | None = None
@@ -95,7 +95,7 @@ class State:
         self.optimizer = self.progress = self.classes = self.target_scale = None
         self._begin(vectors=0)
 
-    def take_up(self, optimizer: Optimizer) -> None:
+    def take_up(self, optimizer: AnyOptimizer) -> None:
         """Keep the optimizer's state if the rule is the same as before; begin a new one otherwise."""
         if type(self.optimizer) is not type(optimizer) or len(self.optimizer_state) != optimizer.state_vectors:
             self._begin(optimizer.state_vectors)

@@ -17,7 +17,7 @@ from fastnn.architecture import Architecture
 from fastnn.data import Given, all_finite
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import AnyOptimizer, Optimizer
 from fastnn.progress import Partial, Progress
 from fastnn.schedules import TrainingRates
 from fastnn.shuffling import Order, random_order
@@ -44,7 +44,7 @@ _ALL_ROWS = np.empty(0, dtype=np.int64)  # the order that means first to last
 class Request(NamedTuple):
     """What a training is asked to do; ``Network.fit`` explains each part."""
 
-    optimizer: Optimizer
+    optimizer: AnyOptimizer
     batch_size: int
     epochs: int
     l2: float
@@ -59,6 +59,7 @@ class Request(NamedTuple):
 
     def rates(self, samples: int) -> TrainingRates:
         """Return the learning rates of all steps, which are checked here."""
+        assert isinstance(self.optimizer, Optimizer)
         steps = -(-samples // self.batch_size)
         return TrainingRates(self.optimizer.learning_rate, self.epochs * steps, steps)
 
@@ -99,7 +100,8 @@ class _Training:
         self.shuffled = request.shuffle and request.batch_size < self.samples  # whether their order matters
         self.history = self.progress.history
         self.steps_per_epoch = -(-self.samples // request.batch_size)
-        self.hyper = request.optimizer.hyper()
+        assert isinstance(request.optimizer, Optimizer)
+        self.rule, self.hyper = int(request.optimizer.rule), request.optimizer.hyper()
         self.watch = Watch(
             architecture,
             state,
@@ -263,7 +265,7 @@ class _Training:
         samples = len(order) // epochs or len(data.X)
         losses = np.empty(epochs * -(-samples // batch_size))
         optimizer = contract.Optimizer(
-            rule=int(self.request.optimizer.rule),
+            rule=self.rule,
             hyper=self.hyper,
             rates=self.rates.of(first, len(losses)),
             state=state.optimizer_state,

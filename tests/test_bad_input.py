@@ -163,7 +163,7 @@ def test_finite_however_large(shape):
         ({"optimizer": "adamm"}, ValueError, r"optimizer='adamm' is unknown; known are sgd, rmsprop, adam, adamw"),
         ({"learning_rate": 10**400}, ValueError, r"learning_rate must be a finite number > 0; got 10"),
         ({"optimizer": fastnn.optimizers.Optimizer(0.1)}, TypeError, r"optimizer must be a name, one of sgd, rmsprop"),
-        ({"optimizer": 3}, TypeError, r"optimizer must be a name, one of sgd, rmsprop, adam, adamw; got 3"),
+        ({"optimizer": 3}, TypeError, r"optimizer must be a name, one of sgd, rmsprop, adam, adamw, lbfgs; got 3"),
         ({"validation_data": (WIDE, Y)}, ValueError, r"validation_data X must have 3 columns, .* shape \(3, 4\)"),
         ({"validation_data": (X, Y[:2])}, ValueError, r"validation_data X and validation_data y must have as many"),
         ({"validation_data": (X, [0, 1, 7])}, ValueError, r"validation_data y must hold labels from 0 to 1.*found 7"),
