@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn import backend, datasets, optimizers, schedules
+from fastnn import backend, datasets, losses, optimizers, schedules
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
@@ -29,6 +29,7 @@ __all__ = [
     "get_num_threads",
     "leaky_relu",
     "load",
+    "losses",
     "optimizers",
     "schedules",
     "set_backend",

@@ -16,6 +16,13 @@ def check_choice(name: str, value: object, known: Collection[str]) -> str:
     return value
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return value if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return value
+
+
 def check_integer(name: str, value: object, low: int) -> int:
     """Return value as an int if it is a whole number of at least low."""
     if type(value) is not int and (isinstance(value, bool) or not isinstance(value, Integral)):

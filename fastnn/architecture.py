@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import check_integer
+from fastnn._checks import check_integer, check_real
 from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Model
 from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
 from fastnn.losses import Loss, find_loss
+from fastnn.losses import from_description as loss_from_description
 
 DTYPES = ("float32", "float64")
 
@@ -33,20 +35,24 @@ class Architecture:
         It fixes the output unit.
     dtype : numpy.dtype
         Of the parameters and of all computation.
+    dropout : tuple of float
+        The share of each hidden layer's units that is dropped while training.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[Activation, ...]
     loss: Loss
     dtype: np.dtype[Any]
+    dropout: tuple[float, ...] = ()
 
     @classmethod
     def of(
         cls,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
+        dropout: float | Sequence[float] = 0.0,
     ) -> Architecture:
         """Check what ``Network`` was given, and make an architecture of it."""
         units = _check_sizes(sizes)
@@ -57,7 +63,8 @@ class Architecture:
                 f"softmax needs at least two output units; got sizes={units}. For two classes with one output "
                 "take loss='sigmoid_cross_entropy'"
             )
-        return cls(units, activations, found, _check_dtype(dtype))
+        found.numbers(units[-1])  # refused here where it does not fit the outputs
+        return cls(units, activations, found, _check_dtype(dtype), _check_dropout(dropout, len(units) - 2))
 
     @cached_property
     def model(self) -> Model:
@@ -71,6 +78,11 @@ class Architecture:
             activations=(*(int(a.code) for a in self.activations), int(self.loss.output)),
             slopes=(*(a.slope for a in self.activations), 0.0),
             loss=int(self.loss.code),
+            dropout=(*self.dropout, 0.0) if any(self.dropout) else (),
+            loss_numbers=self.loss.numbers(self.sizes[-1]),
+            smoothing=self.loss.smoothing,
+            masked=self.loss.masks,
+            n_targets=self.loss.targets(self.sizes[-1]),
         )
 
     @cached_property
@@ -87,8 +99,9 @@ class Architecture:
         return {
             "sizes": self.sizes,
             "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
-            "loss": self.loss.name,
+            "loss": self.loss.describe(),
             "dtype": self.dtype.name,
+            **({"dropout": self.dropout} if any(self.dropout) else {}),
         }
 
     @classmethod
@@ -98,7 +111,8 @@ class Architecture:
             leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
             for a in about["activations"]
         ]
-        return cls.of(about["sizes"], activations, about["loss"], about["dtype"])
+        loss = loss_from_description(about["loss"])
+        return cls.of(about["sizes"], activations, loss, about["dtype"], about.get("dropout", 0.0))
 
     def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:
         """Return how a copy is made, also in another process: of names, so that a pickle outlives codes and layouts."""
@@ -124,6 +138,16 @@ def _check_activations(
     if len(found) != hidden:
         raise ValueError(f"activation must be one name, or one for each of {hidden} hidden layers; got {len(found)}")
     return found
+
+
+def _check_dropout(dropout: object, hidden: int) -> tuple[float, ...]:
+    if isinstance(dropout, Real):
+        return (check_real("dropout", dropout, low=0, below=1),) * hidden
+    if isinstance(dropout, str) or not isinstance(dropout, Sequence | np.ndarray):
+        raise TypeError(f"dropout must be one number, or one for each of {hidden} hidden layers; got {dropout!r}")
+    if len(dropout) != hidden:
+        raise ValueError(f"dropout must be one number, or one for each of {hidden} hidden layers; got {len(dropout)}")
+    return tuple(check_real(f"dropout[{i}]", p, low=0, below=1) for i, p in enumerate(dropout))
 
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

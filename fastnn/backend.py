@@ -70,10 +70,10 @@ class Prepared:
     """A network's calls for a fixed number of samples; `prepare` makes it.
 
     Samples are arrays of the network's dtype, (rows, n_in), in C order; targets are labels as int64, (rows,), for a
-    cross entropy, or a matrix of the network's dtype, (rows, K), for sigmoid outputs and the squared error. Nothing is
-    converted, and values are not looked at, but for labels, which must be those of a class, 0 .. K - 1: places in
-    ``Network.classes``. Of a network trained with ``scale_targets`` they are standardised, and so are its outputs. With
-    ``out``, no array is allocated.
+    cross entropy or hinge, or a matrix of the network's dtype, (rows, K), for sigmoid outputs, hinge (0 and 1) and real
+    targets, (rows, 1) for several quantiles. Nothing is converted, and values are not looked at, but for labels, which
+    must be those of a class, 0 .. K - 1: places in ``Network.classes``. Of a network trained with ``scale_targets``,
+    targets and outputs are standardised. With ``out``, no array is allocated.
 
     Several threads may call it at once, but only one at a time may take steps.
     """
@@ -82,6 +82,7 @@ class Prepared:
         architecture = network.architecture
         self._network, self._rows, self._architecture = network, rows, architecture
         self._samples, self._outputs = (rows, architecture.sizes[0]), (rows, architecture.sizes[-1])
+        self._targets = (rows, architecture.loss.targets(architecture.sizes[-1]))
         self._classes = max(2, architecture.sizes[-1])
         last = network.optimizer if isinstance(network.optimizer, Optimizer) else "adam"
         found = find_optimizer(optimizer or last)
@@ -114,8 +115,9 @@ class Prepared:
             self._check("out", out, self._outputs, written=True)
         if self._kernels is None:
             reference.forward(self._architecture.model, self._network.state.parameters, X, out)
-            return out
-        self._run(self._forward, Data(X, _NO_LABELS, X[:0]), out=out)
+        else:
+            self._run(self._forward, Data(X, _NO_LABELS, X[:0]), out=out)
+        self._architecture.loss.arrange(out)
         return out
 
     def loss_and_gradient(self, X: Array, y: npt.NDArray[Any], out: Array | None = None) -> tuple[float, Array]:
@@ -189,7 +191,7 @@ class Prepared:
         optimizer = self._optimizer
         rates = np.array([optimizer.base_rate()])
         self._taken_up = contract.Optimizer(
-            int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0
+            int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0, seed=state.seed
         )
         return self._taken_up
 
@@ -200,7 +202,7 @@ class Prepared:
             return Data(X, y, X[:0])
         if self._architecture.loss.chooses:
             raise TypeError(f"y must be labels, an array of int64; got {_described(y)}")
-        self._check("y", y, self._outputs)
+        self._check("y", y, self._targets)
         return Data(X, _NO_LABELS, y)
 
     def _check_labels(self, y: npt.NDArray[Any]) -> None:

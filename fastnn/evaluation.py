@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _kernels
+from fastnn import _kernels, scores
 from fastnn._kernels import reference
 from fastnn._kernels.contract import Activation, Array, Data
+from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
 from fastnn.data import Classes, Given, Standardizer
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
-    """Return the output unit's values A_L of samples as the kernels read them."""
+    """Return the output unit's values A_L of samples as the kernels read them, quantiles in order if they must be."""
     out = np.empty((len(X), architecture.sizes[-1]), architecture.dtype)
     _kernels.kernels().forward(architecture.model, parameters, X, out)
+    architecture.loss.arrange(out)
     return out
 
 
@@ -26,7 +28,7 @@ def decide(
 ) -> npt.NDArray[Any]:
     """Return the targets that the outputs predict, labels as users have them.
 
-    For several sigmoid outputs the labels, or an answer each.
+    For several yes/no outputs the labels, or an answer each.
     """
     places = _decide(architecture, outputs, as_labels)
     if classes is None or classes.numbered or places.ndim > 1:
@@ -36,29 +38,43 @@ def decide(
 
 
 def _decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.NDArray[Any]:
-    classifies, single = architecture.loss.classifies, architecture.sizes[-1] == 1
-    if classifies and as_labels and not single:
+    loss, single = architecture.loss, architecture.sizes[-1] == 1
+    if loss.classifies and as_labels and not single:
         labels: npt.NDArray[Any] = outputs.argmax(axis=1)
         return labels
-    answers = (outputs >= 0.5).astype(np.int64) if classifies else outputs
+    answers = (outputs >= loss.threshold).astype(np.int64) if loss.classifies else outputs
     return answers[:, 0] if single else answers
 
 
 def score(architecture: Architecture, outputs: Array, data: Data) -> float:
-    """Return the accuracy, for the squared error R^2; see ``Network.score``."""
-    if data.labels.size:
-        answers = outputs[:, 0] >= 0.5 if architecture.sizes[-1] == 1 else outputs.argmax(axis=1)
-        return _mean(answers == data.labels, data)
-    if architecture.loss.classifies:
-        return _mean(((outputs >= 0.5) == data.targets).all(axis=1), data)
-    y, weights = data.targets.astype(np.float64), data.weights[:, None] if data.weights.size else 1.0
-    mean = (weights * y).mean(axis=0)  # the weights' mean is 1
-    residual, total = (weights * (y - outputs) ** 2).sum(axis=0), (weights * (y - mean) ** 2).sum(axis=0)
-    return float(np.mean(1 - residual / np.where(total > 0, total, np.nan)))
+    """Return the accuracy, R^2 or D^2 on targets as the kernels read them; see ``Network.score``."""
+    targets = data.labels if data.labels.size else data.targets
+    return score_of(architecture, outputs, targets, data.weights if data.weights.size else None)
 
 
-def _mean(right: npt.NDArray[np.bool_], data: Data) -> float:
-    return float((data.weights[right].sum() / len(right)) if data.weights.size else right.mean())
+def score_of(
+    architecture: Architecture, outputs: Array, targets: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None
+) -> float:
+    """Return the accuracy, R^2 or D^2 of outputs.
+
+    Parameters
+    ----------
+    outputs : ndarray, (m, K)
+        The output unit's values.
+    targets : ndarray, (m,), (m, K) or (m, 1)
+        Labels, for several outputs or one; or 0 and 1 for each output; or real numbers of any dtype, which are compared
+        in float64, NaN where one is missing.
+    weights : ndarray, (m,), optional
+        Of the samples.
+    """
+    loss = architecture.loss
+    if not loss.classifies:
+        levels = loss.numbers(architecture.sizes[-1]) if loss.code == Code.QUANTILE else ()
+        return scores.explained(outputs, targets, scores.DEVIANCES.get(loss.code, scores.R2), levels, weights)
+    if targets.ndim == 1:
+        answers = outputs[:, 0] >= loss.threshold if architecture.sizes[-1] == 1 else outputs.argmax(axis=1)
+        return scores.accuracy(answers == targets, weights)
+    return scores.accuracy(((outputs >= loss.threshold) == targets).all(axis=1), weights)
 
 
 def loss(architecture: Architecture, parameters: Array, given: Given, l2: float = 0.0) -> float:

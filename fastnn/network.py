@@ -29,6 +29,7 @@ from fastnn.data import (
     with_weights,
 )
 from fastnn.history import History
+from fastnn.losses import Loss
 from fastnn.optimizers import LBFGS, AnyOptimizer, find_optimizer
 from fastnn.progress import Progress
 from fastnn.schedules import LearningRate
@@ -62,16 +63,22 @@ class Network:
     sizes : sequence of int
         Units of each layer, inputs first, outputs last; two sizes make a linear, logistic or softmax regression.
     activation : str, Activation or a sequence of them, default "sigmoid"
-        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "gelu",
-        or ``leaky_relu(slope)``.
-    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"}
-        Fixes the output unit: softmax, sigmoid, identity, exp. Poisson's targets are counts, or other numbers >= 0.
+        Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "elu",
+        "selu", "gelu", "silu", "mish", "softplus", or ``leaky_relu(slope)``.
+    loss : str or Loss, default "softmax_cross_entropy"
+        A class of ``fastnn.losses`` with its arguments, such as ``Huber(delta=2.0)``, or a name for its defaults:
+        "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "absolute_error", "huber", "quantile",
+        "poisson", "hinge". It fixes the output unit: softmax, sigmoid, exp for Poisson, otherwise the identity.
     dtype : {"float32", "float64"}
         Of the parameters and of all computation.
     rng : int, numpy.random.Generator or None
         Seed or source of the initial weights and of every shuffle.
     init : {"auto", "glorot", "he", "zeros"} or sequence of (W, b)
         Initial weights; "auto" is He for rectifiers, Glorot otherwise. Biases begin at zero.
+    dropout : float or sequence of float, default 0
+        In [0, 1): the share of units that is dropped while training, of all hidden layers or one number for each. A
+        unit's output is 0 with that probability, and divided by 1 - dropout otherwise (Srivastava et al., JMLR 2014);
+        never so in ``predict``, ``score``, ``loss`` and validation.
 
     Attributes
     ----------
@@ -96,19 +103,22 @@ class Network:
         self,
         sizes: Sequence[int],
         activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: npt.DTypeLike = "float32",
         rng: int | np.random.Generator | None = None,
         init: str | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = "auto",
+        dropout: float | Sequence[float] = 0.0,
     ) -> None:
-        self.architecture = Architecture.of(sizes, activation, loss, dtype)
+        self.architecture = Architecture.of(sizes, activation, loss, dtype, dropout)
         self.state = State.of(self.architecture, rng, init)
         self.in_training = _OneAtATime()
 
     def __repr__(self) -> str:
         """Return the architecture as it was given."""
-        names = [a.name for a in self.activations]
-        return f"Network({self.sizes}, activation={names}, loss={self.loss_name!r}, dtype={self.dtype.name!r})"
+        names, loss = [a.name for a in self.activations], self.architecture.loss
+        shown = loss if isinstance(loss.describe(), dict) else loss.name
+        dropout = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
+        return f"Network({self.sizes}, activation={names}, loss={shown!r}, dtype={self.dtype.name!r}{dropout})"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -119,6 +129,11 @@ class Network:
     def activations(self) -> tuple[Activation, ...]:
         """Of each hidden layer."""
         return self.architecture.activations
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The share of each hidden layer's units that is dropped while training."""
+        return self.architecture.dropout
 
     @property
     def loss_name(self) -> str:
@@ -227,9 +242,10 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
-            Labels or a 0/1 matrix (classification), real values (squared error, Poisson). Labels are 0 .. K - 1, or K
-            different strings, whole numbers or booleans, two for one output, also (m, 1) and columns of pandas or
-            polars: the first training fixes ``classes``, in ascending order.
+            Labels or a 0/1 matrix (classification), real values (regression): NaN where a target is missing, if the
+            loss was made with ``masked=True``; (m,) for several quantiles. Labels are 0 .. K - 1, or K different
+            strings, whole numbers or booleans, two for one output, also (m, 1) and columns of pandas or polars: the
+            first training fixes ``classes``, in ascending order.
         sample_weight : array_like, (m,), optional
             >= 0, not all 0; scaled to mean 1, so that only ratios count. A sample's loss and gradient are multiplied by
             its weight, in batches and per-sample descent too.
@@ -370,7 +386,8 @@ class Network:
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype.
 
-        Of a network that was trained with ``scale_targets`` they are in the targets' units, in float64.
+        Quantiles that were made with ``crossing=False`` are in ascending order. Of a network that was trained with
+        ``scale_targets`` the outputs are in the targets' units, in float64.
         """
         architecture, state = self.architecture, self.state
         samples = as_samples(X, architecture.sizes[0], architecture.dtype)
@@ -384,26 +401,30 @@ class Network:
         ValueError
             If the loss is no cross entropy: its outputs are no probabilities.
         """
-        if not self.architecture.loss.classifies:
+        if not self.architecture.loss.has_probabilities:
             raise ValueError(f"predict_proba needs a cross-entropy loss; this network's loss is {self.loss_name!r}")
         return self.forward(X)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the predicted targets, in the form of those trained on.
 
-        Labels (m,) for softmax, and for sigmoid outputs trained on labels, as they were given: strings, numbers or
-        booleans, see ``classes``; otherwise for sigmoid outputs 0 or 1 each, (m, K), where the probability is at least
-        1/2; for real targets the outputs. One output gives (m,).
+        Labels (m,) for softmax, and for sigmoid or hinge outputs trained on labels, as they were given: strings,
+        numbers or booleans, see ``classes``. Otherwise for these 0 or 1 each, (m, K): 1 where the probability is at
+        least 1/2, or hinge's margin at least 0. For real targets the outputs: means (squared error, Huber's nearly,
+        Poisson), medians (absolute error), quantiles. One output gives (m,).
         """
         state = self.state
         return evaluation.decide(self.architecture, self.forward(X), state.trained_on_labels, state.classes)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2.
+        """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2 or D^2.
 
-        R^2 = 1 - sum (y - h)^2 / sum (y - mean y)^2, the mean over the outputs; NaN where all targets of one are the
-        same. With weights, all of these sums and means are weighted. Targets are compared as they are given, in
-        float64, also by a float32 network.
+        D^2 = 1 - sum d(y, h) / sum d(y, c) with the best constant c, the mean over the outputs; R^2 is that of the
+        squared error d = (y - h)^2, c the mean: for the squared error and Huber's loss. For the absolute error and
+        quantiles d is the loss and c the quantile of y, for Poisson the deviance 2 (y log(y / h) - y + h) and the mean.
+        Missing targets are left out. An output all of whose targets are the same has none, NaN: a UserWarning names it,
+        and the mean is over the others. With weights, all of these sums and means are weighted. Targets are compared as
+        they are given, in float64, also by a float32 network.
         """
         given, state = self._given(X, y, sample_weight), self.state
         outputs = evaluation.predicted(self.architecture, state.parameters, given.data.X, state.target_scale)

@@ -177,6 +177,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         **({"schedule": schedule.describe()} if isinstance(schedule, schedules.Schedule) else {}),
         **({} if scale is None else {"target_scale": {"mean": scale.mean, "deviation": scale.deviation}}),
         "step": int(state.step[0]),
+        **({"seed": state.seed} if state.seed else {}),
         "rng": state.rng.bit_generator.state,
     }
 
@@ -211,7 +212,7 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         if (found.shape, found.dtype) != (array.shape, array.dtype):
             raise ValueError(f"{name} must be {array.shape} {array.dtype}; found {found.shape} {found.dtype}")
         array[:] = found
-    state.step[0] = about["step"]
+    state.step[0], state.seed = about["step"], about.get("seed", 0)
     state.trained_on_labels = bool(about["trained_on_labels"])
     if "target_scale" in about:
         state.target_scale = Standardizer(*(np.array(about["target_scale"][name]) for name in ("mean", "deviation")))

@@ -45,6 +45,8 @@ class State:
         The vectors that it keeps from step to step.
     step : ndarray, (1,)
         How many steps it has taken.
+    seed : int
+        Of dropout's masks, with the step.
     progress : Progress or None
         Where the last training stands; None before the first one.
     classes : Classes or None
@@ -60,6 +62,7 @@ class State:
     optimizer: AnyOptimizer | None
     optimizer_state: Array
     step: Integers
+    seed: int = 0
     progress: Progress | None = None
     classes: Classes | None = None
     target_scale: Standardizer | None = None
@@ -92,6 +95,8 @@ class State:
             arrays = draw_arrays(arrays, architecture.sizes, gains, self.rng)
         for (W, b), (W_0, b_0) in zip(architecture.layers(self.parameters), arrays, strict=True):
             W[:], b[:] = W_0, b_0
+        if any(architecture.dropout):
+            self.seed = int(self.rng.integers(1 << 63))
         self.optimizer = self.progress = self.classes = self.target_scale = None
         self._begin(vectors=0)
 

@@ -271,6 +271,7 @@ class _Training:
             state=state.optimizer_state,
             step=state.step,
             l2=self.request.l2 / self.samples,
+            seed=state.seed,
         )
         self.progress.largest_rate = max(self.progress.largest_rate, float(optimizer.rates.max()))
         model, theta = self.architecture.model, state.parameters

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _kernels
+from fastnn import _kernels, losses
 from fastnn._kernels import compiled as compiled_kernels
 from fastnn._kernels import contract, division
 from fastnn.data import as_data
@@ -25,8 +26,28 @@ from fastnn.data import as_data
 os.environ.setdefault("FASTNN_QUIET", "1")  # whichever test compiles first, its stderr is its own
 COMPILED = ("numba", "cython")
 REQUIRED = [name for name in os.environ.get("FASTNN_TEST_BACKENDS", "").replace(" ", "").split(",") if name]
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "gelu")
-LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson")
+ACTIVATIONS = (
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus",
+)  # fmt: skip
+# Those whose derivative follows from the output: drivers of single samples take no others.
+FROM_OUTPUT = tuple(name for name in ACTIVATIONS if not contract.Activation[name.upper()].saves)
+LOSSES = (
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson",
+    "hinge",
+)  # fmt: skip
+# Losses with arguments, of so many outputs.
+VARIANTS: dict[str, Callable[[int], losses.Loss]] = {
+    "softmax, smoothed": lambda outputs: losses.SoftmaxCrossEntropy(label_smoothing=0.2),
+    "sigmoid, smoothed": lambda outputs: losses.SigmoidCrossEntropy(label_smoothing=0.3),
+    "squared, masked": lambda outputs: losses.SquaredError(masked=True),
+    "absolute, masked": lambda outputs: losses.AbsoluteError(masked=True),
+    "huber, masked": lambda outputs: losses.Huber(0.6, masked=True),
+    "quantile 0.7": lambda outputs: losses.Quantile(0.7),
+    "quantiles, masked": lambda outputs: losses.Quantile(np.arange(1, outputs + 1) / (outputs + 1), masked=True),
+    "poisson, masked": lambda outputs: losses.Poisson(masked=True),
+    "poisson, softplus": lambda outputs: losses.Poisson(link="softplus"),
+}
+ALL_LOSSES = (*LOSSES, *VARIANTS)
 
 
 def absence(backend: str) -> str | None:
@@ -114,22 +135,33 @@ class Case:
 
     def naive(self) -> tuple[Any, ...]:
         """Return (sizes, activations, slopes, loss, theta, X, Y), as tests/naive.py takes them."""
-        Y = self.data.targets
+        loss, Y = find_loss(self.loss, self.sizes[-1]), self.data.targets
         if self.data.labels.size:
             Y = np.eye(self.sizes[-1])[self.data.labels]
-        slopes = list(self.model.slopes)
-        return self.sizes, self.activations, slopes, self.loss, self.parameters, self.data.X, Y
+        if loss.smoothing:
+            Y = (1 - loss.smoothing) * Y + loss.smoothing / (self.sizes[-1] if loss.chooses else 2)
+        Y = np.repeat(Y, self.sizes[-1] // Y.shape[1], axis=1)
+        kind = loss.code.name.lower(), loss.numbers(self.sizes[-1])
+        return self.sizes, self.activations, list(self.model.slopes), kind, self.parameters, self.data.X, Y
 
 
-def random_targets(rng, loss, m, outputs, labelled=False):
-    """Return labels, a 0/1 matrix (also for one output) or real values."""
-    if loss == "poisson":
-        return rng.poisson(1.5, (m, outputs)).astype(float)
-    if loss == "softmax_cross_entropy" or (labelled and loss != "squared_error"):
+def find_loss(name, outputs):
+    """Return the loss of a name, or of a variant's, for so many outputs."""
+    return losses.find_loss(VARIANTS[name](outputs) if name in VARIANTS else name)
+
+
+def random_targets(rng, name, m, outputs, labelled=False):
+    """Return labels, a 0/1 matrix (also for one output) or real values, some of them missing where they may be."""
+    loss = find_loss(name, outputs)
+    shape = m, loss.targets(outputs)
+    if loss.chooses or (labelled and loss.classifies):
         return rng.integers(0, max(2, outputs) if labelled else outputs, m)
-    if loss == "sigmoid_cross_entropy":
-        return rng.integers(0, 2, (m, outputs)).astype(float)
-    return rng.normal(size=(m, outputs))
+    if loss.classifies:
+        return rng.integers(0, 2, shape).astype(float)
+    targets = rng.poisson(1.5, shape).astype(float) if loss.name == "poisson" else rng.normal(size=shape)
+    if loss.masks:
+        targets[rng.random(shape) < 0.3] = np.nan
+    return targets
 
 
 def make_case(
@@ -140,7 +172,7 @@ def make_case(
     hidden = len(sizes) - 2
     names = [activation] * hidden if isinstance(activation, str) else list(activation)
     given = [fastnn.leaky_relu(0.2) if name == "leaky_relu" else name for name in names]
-    net = fastnn.Network(tuple(sizes), given, loss, dtype, rng)
+    net = fastnn.Network(tuple(sizes), given, find_loss(loss, sizes[-1]), dtype, rng)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) / 2
     X, y = rng.normal(size=(m, sizes[0])), random_targets(rng, loss, m, sizes[-1], labelled)

@@ -36,6 +36,9 @@ def is_weight(sizes):
     )
 
 
+SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772  # of selu
+
+
 def g(activation, slope, z):
     match activation:
         case "identity":
@@ -48,8 +51,18 @@ def g(activation, slope, z):
             return z if z > 0 else 0.0
         case "leaky_relu":
             return z if z > 0 else slope * z
+        case "elu":
+            return z if z > 0 else math.exp(z) - 1
+        case "selu":
+            return SCALE * (z if z > 0 else ALPHA * (math.exp(z) - 1))
         case "gelu":
             return z * (1 + math.erf(z / math.sqrt(2))) / 2
+        case "silu":
+            return z / (1 + math.exp(-z))
+        case "mish":
+            return z * math.tanh(math.log(1 + math.exp(z)))
+        case "softplus":
+            return math.log(1 + math.exp(z))
     raise AssertionError(activation)
 
 
@@ -67,12 +80,23 @@ def g_prime(activation, slope, z):
             return 1.0 if z > 0 else slope
         case "gelu":
             return (1 + math.erf(z / math.sqrt(2))) / 2 + z * math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        case "elu":
+            return 1.0 if z > 0 else math.exp(z)
+        case "selu":
+            return SCALE * (1.0 if z > 0 else ALPHA * math.exp(z))
+        case "silu":
+            return 1 / (1 + math.exp(-z)) + z * math.exp(-z) / (1 + math.exp(-z)) ** 2
+        case "mish":
+            w = math.log(1 + math.exp(z))
+            return math.tanh(w) + z / math.cosh(w) ** 2 / (1 + math.exp(-z))
+        case "softplus":
+            return 1 / (1 + math.exp(-z))
     raise AssertionError(activation)
 
 
 def output(loss, z):
-    """Return h of one sample."""
-    match loss:
+    """Return h of one sample; a loss is a pair of its name and the numbers of its outputs, if it has any."""
+    match loss[0]:
         case "softmax_cross_entropy":
             total = sum(math.exp(v) for v in z)
             return [math.exp(v) / total for v in z]
@@ -80,32 +104,66 @@ def output(loss, z):
             return [1 / (1 + math.exp(-v)) for v in z]
         case "poisson":
             return [math.exp(v) for v in z]
+        case "poisson_softplus":
+            return [math.log(1 + math.exp(v)) for v in z]
     return list(z)
 
 
 def sample_loss(loss, h, y):
-    match loss:
+    """Return the loss of one sample: what its outputs add, of which those with a NaN for a target add nothing."""
+    known = [k for k in range(len(h)) if not math.isnan(y[k])]
+    return sum(term(loss[0], loss[1][k] if loss[1] else None, h[k], y[k]) for k in known)
+
+
+def term(name, number, h, y):
+    match name:
         case "softmax_cross_entropy":
-            return -sum(y_k * math.log(h_k) for h_k, y_k in zip(h, y, strict=True))
+            return -y * math.log(h)
         case "sigmoid_cross_entropy":
-            return -sum(y_k * math.log(h_k) + (1 - y_k) * math.log(1 - h_k) for h_k, y_k in zip(h, y, strict=True))
-        case "poisson":
-            return sum(h_k - y_k * math.log(h_k) for h_k, y_k in zip(h, y, strict=True))
-    return sum((h_k - y_k) ** 2 for h_k, y_k in zip(h, y, strict=True)) / 2
+            return -(y * math.log(h) + (1 - y) * math.log(1 - h))
+        case "poisson" | "poisson_softplus":
+            return h - y * math.log(h)
+        case "absolute_error":
+            return abs(h - y)
+        case "huber":
+            return (h - y) ** 2 / 2 if abs(h - y) <= number else number * (abs(h - y) - number / 2)
+        case "quantile":
+            return max(number * (y - h), (number - 1) * (y - h))
+        case "hinge":
+            return max(0.0, 1 - h if y == 1 else 1 + h)
+        case "squared_error":
+            return (h - y) ** 2 / 2
+    raise AssertionError(name)
 
 
 def output_delta(loss, h, y):
     """Return dJ/dz of one sample: sum_j dJ/dh_j dh_j/dz_k."""
-    K = range(len(h))
-    match loss:
-        case "softmax_cross_entropy":
-            dh = [-y[j] / h[j] for j in K]
-            return [sum(dh[j] * h[j] * ((j == k) - h[k]) for j in K) for k in K]
+    K, (name, numbers) = range(len(h)), loss
+    if name == "softmax_cross_entropy":
+        dh = [-y[j] / h[j] for j in K]
+        return [sum(dh[j] * h[j] * ((j == k) - h[k]) for j in K) for k in K]
+    return [0.0 if math.isnan(y[k]) else delta(name, numbers[k] if numbers else None, h[k], y[k]) for k in K]
+
+
+def delta(name, number, h, y):
+    match name:
         case "sigmoid_cross_entropy":
-            return [(-y[k] / h[k] + (1 - y[k]) / (1 - h[k])) * h[k] * (1 - h[k]) for k in K]
+            return (-y / h + (1 - y) / (1 - h)) * h * (1 - h)
         case "poisson":
-            return [(1 - y[k] / h[k]) * h[k] for k in K]
-    return [h[k] - y[k] for k in K]
+            return (1 - y / h) * h
+        case "poisson_softplus":
+            return (1 - y / h) * (1 - math.exp(-h))
+        case "absolute_error":
+            return 1.0 if h > y else -1.0
+        case "huber":
+            return h - y if abs(h - y) <= number else math.copysign(number, h - y)
+        case "quantile":
+            return 1 - number if h > y else -number
+        case "hinge":
+            return (-1.0 if h < 1 else 0.0) if y == 1 else (1.0 if h > -1 else 0.0)
+        case "squared_error":
+            return h - y
+    raise AssertionError(name)
 
 
 def propagate(activations, slopes, loss, layers, x):

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 import fastnn
+from fastnn import losses
 from fastnn._kernels.contract import Activation as Code
 from fastnn.activations import Activation
 from fastnn.data import all_finite
@@ -21,7 +22,7 @@ NAN[1, 2], INF[2, 0], HUGE[1, 1] = np.nan, -np.inf, 1e300
 
 def trained(loss="softmax_cross_entropy", outputs=2):
     net = fastnn.Network((3, 4, outputs), loss=loss, rng=0)
-    y = {"softmax_cross_entropy": Y, "squared_error": X[:, :outputs]}.get(loss, X[:, :outputs] > 0)
+    y = Y if net.architecture.loss.chooses else X[:, : net.architecture.loss.targets(outputs)] > 0
     net.fit(X, y, epochs=1)
     return net
 
@@ -119,6 +120,14 @@ def test_bad_samples(bad, error, message):
         ("squared_error", 2, NAN[:, 1:], ValueError, r"y must be finite in float32; found nan in row 1, column 1"),
         ("squared_error", 1, [0, 1, -np.inf], ValueError, r"y must be finite in float32; found -inf in row 2"),
         ("poisson", 2, -X[:, 1:], ValueError, r"y must not be negative for .*; found -1 in row 0, column 0"),
+        ("absolute_error", 2, NAN[:, 1:], ValueError, r"y must be finite in float32; found nan in row 1, column 1"),
+        ("poisson", 2, NAN[:, 1:], ValueError, r"y must be finite in float32; found nan in row 1, column 1"),
+        ("hinge", 1, [0, 1, 2], ValueError, r"y must hold (labels.*; found 3: 0, 1, 2|known .*label 2 in)"),
+        ("hinge", 1, [0, 1, -1], ValueError, r"y must hold (labels.*; found 3: -1, 0, 1|known .*label -1 in)"),
+        ("hinge", 2, [0, 1, 2], ValueError, r"y must hold labels from 0 to 1, .*; found (3: 0, 1, )?2"),
+        (losses.Huber(masked=True), 2, INF[:, :2], ValueError, r"y must be finite in float32; found -inf in row 2"),
+        (losses.Poisson(masked=True), 2, -NAN[:, 1:], ValueError, r"must not be negative .*; found -1 in row 0, col"),
+        (losses.Quantile([0.2, 0.8]), 2, X[:, :2], ValueError, r"y must have one column, of which all"),
         ("squared_error", 2, X[None], ValueError, r"y must hold at least one target, .*; got shape \(1, 3, 3\)"),
     ],
 )
@@ -196,7 +205,7 @@ def test_bad_penalty(l2, error):
 
 # ---- the arguments of Network
 
-KNOWN = "identity, sigmoid, tanh, relu, leaky_relu, gelu"
+KNOWN = "identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, mish, softplus"
 SOFTMAX = Activation("softmax", "", "", "glorot", Code.SOFTMAX)
 
 
@@ -216,7 +225,8 @@ SOFTMAX = Activation("softmax", "", "", "glorot", Code.SOFTMAX)
         ({"activation": []}, ValueError, r"one for each of 1 hidden layers; got 0"),
         ({"activation": [3]}, TypeError, rf"activation must be a name, one of {KNOWN}; got 3"),
         ({"activation": 3}, TypeError, r"activation must be .*; got 3"),
-        ({"loss": "hinge"}, ValueError, r"loss='hinge' is unknown; known are softmax_cross_entropy, sigmoid_cross"),
+        ({"loss": "logistic"}, ValueError, r"loss='logistic' is unknown; known are softmax_cross_entropy, sigmoid"),
+        ({"loss": losses.Quantile([0.1, 0.5, 0.9])}, ValueError, r"quantiles must have one output each, 3; got 2 out"),
         ({"loss": None}, TypeError, r"loss must be a name, one of .*; got None"),
         ({"dtype": "float16"}, ValueError, r"dtype must be one of float32, float64; got float16"),
         ({"dtype": int}, ValueError, r"dtype must be one of float32, float64; got int"),
@@ -258,6 +268,31 @@ def test_bad_arguments_of_network(options, error, message):
 def test_bad_slope(slope, error):
     with pytest.raises(error, match="slope must be a finite number >= 0 and < 1; got "):
         fastnn.leaky_relu(slope)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: losses.SoftmaxCrossEntropy(1.0), ValueError, r"label_smoothing must be a finite number >= 0 and < 1;"),
+        (lambda: losses.SigmoidCrossEntropy(-0.1), ValueError, r"label_smoothing must be .* >= 0 and < 1; got -0.1"),
+        (lambda: losses.SigmoidCrossEntropy("0"), TypeError, r"label_smoothing must be .* >= 0 and < 1; got '0'"),
+        (lambda: losses.Huber(0), ValueError, r"delta must be a finite number > 0; got 0"),
+        (lambda: losses.Huber(np.nan), ValueError, r"delta must be a finite number > 0; got nan"),
+        (lambda: losses.Huber(1.0, masked=1), TypeError, r"masked must be True or False; got 1"),
+        (lambda: losses.SquaredError("yes"), TypeError, r"masked must be True or False; got 'yes'"),
+        (lambda: losses.AbsoluteError(None), TypeError, r"masked must be True or False; got None"),
+        (lambda: losses.Quantile(1.0), ValueError, r"quantiles must be a finite number > 0 and < 1; got 1.0"),
+        (lambda: losses.Quantile([0.5, 0]), ValueError, r"quantiles\[1\] must be a finite number > 0 and < 1; got 0"),
+        (lambda: losses.Quantile("0.5"), TypeError, r"quantiles must be a finite number > 0 and < 1; got '0.5'"),
+        (lambda: losses.Quantile([]), ValueError, r"quantiles must be a number, or name at least one; got none"),
+        (lambda: losses.Quantile(0.5, crossing="no"), TypeError, r"crossing must be True or False; got 'no'"),
+        (lambda: losses.Poisson("log"), ValueError, r"link='log' is unknown; known are exp, softplus"),
+        (lambda: losses.Poisson(masked=0), TypeError, r"masked must be True or False; got 0"),
+    ],
+)
+def test_bad_arguments_of_losses(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
 
 
 # ---- without the check of finite values

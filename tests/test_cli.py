@@ -159,6 +159,29 @@ def test_npz_regression_predicts_raw_values(capsys):
     np.testing.assert_allclose(np.array(out.split()[1:], dtype=float), y, rtol=0.2)
 
 
+@pytest.mark.parametrize(
+    ("loss", "score"), [("huber", "R^2"), ("absolute_error", "D^2"), ("quantile", "D^2"), ("poisson", "D^2")]
+)
+def test_other_regressions(capsys, loss, score):
+    X, _ = flowers()
+    y = np.round(np.exp(X[:, 0] - X[:, 0].mean()))
+    np.savez("data.npz", X=X, y=y)
+    out, _ = run(capsys, "train", "data.npz", "--loss", loss, "--activation", "silu", *TRAIN)
+    assert float(re.search(re.escape(score) + r" on the 15 validation samples: (\S+)", out)[1]) > 0.3
+    assert fastnn.load("model.safetensors").sizes == (3, 8, 1)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c"]])
+def test_hinge_on_labels(capsys, names):
+    X, labels = flowers()
+    np.savez("data.npz", X=X, y=np.array(names)[labels % len(names)])
+    out, _ = run(capsys, "train", "data.npz", "--loss", "hinge", *TRAIN)
+    assert "accuracy on the 15 validation samples" in out
+    assert fastnn.load("model.safetensors").sizes == (3, 8, 1 if len(names) == 2 else 3)
+    out, _ = run(capsys, "predict", "model.safetensors", "data.npz", *ON_NUMPY)
+    assert set(out.split()[1:]) <= set(names)
+
+
 def test_two_npy_files_numbered_classes_and_one_output(capsys):
     X, labels = flowers()
     np.save("X.npy", X)

@@ -20,7 +20,11 @@ TARGETS = {
     "softmax_cross_entropy": [(2, Y), (2, np.eye(2)[Y])],
     "sigmoid_cross_entropy": [(1, Y), (1, Y[:, None].astype(bool)), (2, Y), (2, np.eye(2)[Y])],
     "squared_error": [(1, X[:, 0]), (2, X[:, 1:])],
+    "absolute_error": [(2, X[:, 1:])],
+    "huber": [(2, X[:, 1:])],
+    "quantile": [(2, X[:, 1:])],
     "poisson": [(1, X[:, 0] ** 2), (2, X[:, 1:] ** 2)],
+    "hinge": [(1, 2 * Y - 1), (2, Y)],
 }
 CASES = [(loss, *case) for loss in LOSSES for case in TARGETS[loss]]
 

@@ -28,7 +28,7 @@ PARITY = (
     "test_backends.py::test_each_net_in_each_mode",
     "test_backends.py::test_layers_divided_by_their_units",
     "test_equations.py::test_numba",
-    "test_equations.py::test_gelu_and_adam_in_numba",
+    "test_equations.py::test_other_equations_in_numba",
     "test_exact_sgd.py::test_numbers_of_samples_around_whole_blocks",
     "test_exact_sgd.py::test_threads_change_no_bit",
 )

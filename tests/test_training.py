@@ -73,7 +73,7 @@ def test_epochs_are_the_textbooks(backend, classes, batch_size, size):
     for epoch in range(2):
         order = generator.permutation(M) if size < M else np.arange(M)
         weights = theta[naive.is_weight(net.sizes)]
-        arguments = (net.sizes, ["tanh"], [0.0], net.loss_name)
+        arguments = (net.sizes, ["tanh"], [0.0], (net.loss_name, ()))
         theta, *_, losses = naive.epoch(
             *arguments, theta, X, np.eye(2)[y], order, size, l2 / M, "sgd", np.zeros(5), [0.3] * M
         )

@@ -95,11 +95,11 @@ class Value:
         """Return where this is ``other``."""
         return self._step("eq", other, kind="condition")
 
-    def at_least(self, low: float) -> Value:
+    def at_least(self, low: Value | float) -> Value:
         """Return this, or ``low`` where it is less; a NaN stays a NaN."""
         return self._step("at_least", low)
 
-    def at_most(self, high: float) -> Value:
+    def at_most(self, high: Value | float) -> Value:
         """Return this, or ``high`` where it is more; a NaN stays a NaN."""
         return self._step("at_most", high)
 

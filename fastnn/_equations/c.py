@@ -122,8 +122,9 @@ def _choices() -> Iterator[str]:
     yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
     yield from _choice(head, "activation", DERIVATIVES, ["a", "delta"], ["delta"])
-    head = "static void loss_and_delta(ptrdiff_t loss, REAL *z, const REAL *y, REAL *value, ptrdiff_t n)"
-    yield from _choice(head, "loss", VALUES_AND_DELTAS, ["z", "y"], ["value", "z"])
+    arguments = "REAL *z, const REAL *y, const REAL *numbers, REAL *value, ptrdiff_t n"
+    head = f"static void loss_and_delta(ptrdiff_t loss, {arguments})"
+    yield from _choice(head, "loss", VALUES_AND_DELTAS, ["z", "y", "numbers"], ["value", "z"])
     state, numbers = ("theta", "m1", "m2"), ", ".join(f"REAL {name}" for name in NUMBERS)
     arguments = f"int rule, const REAL *sums, {', '.join(f'REAL *{name}' for name in state)}, {numbers}, ptrdiff_t n"
     yield from _choice(f"INLINE void take_step({arguments})", "rule", RULES, ["sums", *state], state)

@@ -59,7 +59,20 @@ def exp(x: Value) -> Value:
     return _scale(exp_r_minus_1 + 1.0, shifted)
 
 
-def _log_1_plus(f: Value) -> Value:
+def exp_minus_1(x: Value) -> Value:
+    """Return e^x - 1 for x <= 0; that of a small x has all digits."""
+    shifted, exp_r_minus_1 = _reduce(x.at_least(-2 * x.format.tanh_range))
+    scale = _power_of_two(shifted.as_integer())
+    return fma(scale, exp_r_minus_1, scale - 1.0)
+
+
+def exp_of_minus_abs(x: Value) -> Value:
+    """Return e^-|x|."""
+    shifted, exp_r_minus_1 = _reduce(minus_abs(x).at_least(x.format.exp_range[0]))
+    return _scale_small(exp_r_minus_1 + 1.0, shifted)
+
+
+def rest_of_log_1_plus(f: Value) -> Value:
     """Return log(1 + f) - f for -0.3 < f <= 1, from atanh's series at s = f / (2 + f)."""
     s = f / (f + 2.0)
     square = s * s
@@ -77,7 +90,7 @@ def log(x: Value) -> Value:
     exponent = from_root >> mantissa
     f = (normal.as_integer() - (exponent << mantissa)).as_real() - 1.0
     n = exponent.to_real() - select(tiny, x.constant(mantissa + 1.0), 0.0)
-    result = fma(n, ln2_high, f + fma(n, ln2_low, _log_1_plus(f)))
+    result = fma(n, ln2_high, f + fma(n, ln2_low, rest_of_log_1_plus(f)))
     result = select(x.equals(math.inf), x, result)
     result = select(x.equals(0.0), -math.inf, result)
     return select(x >= 0.0, result, math.nan)
@@ -126,11 +139,6 @@ def normal_tail(x: Value) -> tuple[Value, Value]:
     return e * (inverse * polynomial(q, x.format.normal)), e * (1 / math.sqrt(2 * math.pi))
 
 
-def softplus(z: Value) -> Value:
-    """Return log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)."""
-    return z.at_least(0.0) + log_of_1_plus_unit(exp(minus_abs(z)))
-
-
 def log_of_1_plus(t: Value) -> Value:
     """Return log(1 + t) for t >= 0."""
     large = log(t + 1.0)
@@ -139,7 +147,7 @@ def log_of_1_plus(t: Value) -> Value:
 
 def log_of_1_plus_unit(t: Value) -> Value:
     """Return log(1 + t) for 0 <= t <= 1."""
-    return t + _log_1_plus(t)
+    return t + rest_of_log_1_plus(t)
 
 
 def exp_of_difference(x: Value, y: Value) -> Value:

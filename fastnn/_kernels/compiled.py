@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -24,14 +25,24 @@ _NO_LABELS = np.empty(0, dtype=np.int64)
 
 
 _SAVING = frozenset(int(code) for code in Activation if code.saves)
+_CANONICAL = frozenset(int(code) for code in Loss if code.is_canonical)
 
 
 def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     """Return whether the kernels of per-sample descent take the steps of a rule.
 
-    Their rule has no state, and they take derivatives from outputs.
+    Their rule has no state, they take derivatives from outputs, and the delta of a single output behind a hidden layer
+    is its value minus the target.
     """
-    return rule == Rule.SGD and state_vectors == 0 and _SAVING.isdisjoint(model.activations)
+    if rule != Rule.SGD or state_vectors > 0 or any(model.dropout) or not _SAVING.isdisjoint(model.activations[:-1]):
+        return False
+    single = len(model.sizes) > 2 and model.sizes[-1] == 1
+    return not single or (model.loss in _CANONICAL and not model.masked)
+
+
+def is_bare(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer's step is all that happens to the parameters, at the same rate."""
+    return not (optimizer.l1 or optimizer.factors.size or optimizer.average.size or optimizer.clip_norm < math.inf)
 
 
 class CompiledKernels(ABC):
@@ -133,7 +144,7 @@ class CompiledKernels(ABC):
 
         Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
         """
-        plain = is_plain(model, optimizer.rule, len(optimizer.state))
+        plain = is_plain(model, optimizer.rule, len(optimizer.state)) and is_bare(optimizer)
         per_sample = plain and float(optimizer.rates.max() * optimizer.l2) < MAX_SHRINKAGE
         self._train(model, parameters, data, order, 1, optimizer, losses, epochs, per_sample)
 
@@ -158,6 +169,7 @@ class CompiledKernels(ABC):
             training=True,
             per_sample=per_sample,
             ordered=order.size > 0,
+            clipped=optimizer.clip_norm < math.inf,
         )
         job = self.prepare(model, data.X.itemsize, request)
         job.bind(parameters, data, order, optimizer, losses)

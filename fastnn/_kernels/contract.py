@@ -23,6 +23,7 @@ one after the other, the order of each following that of the one before.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -53,19 +54,24 @@ class Model(NamedTuple):
     activations: tuple[int, ...]  # (L - 1,) Activation codes
     slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
     loss: int  # a Loss code
+    dropout: tuple[float, ...] = ()  # (L - 1,) the share of a layer's units that is dropped while training, or none
+    loss_numbers: tuple[float, ...] = ()  # (K,) Huber's threshold or a quantile's level; () where the loss has none
+    smoothing: float = 0.0  # e, of a cross entropy's labels: the target (1 - e) y + e / K, of sigmoid (1 - e) y + e / 2
+    masked: bool = False  # whether a target that is NaN counts for nothing
+    n_targets: int = 0  # columns of the targets: 1 where all outputs share one, otherwise K; 0 stands for K
 
 
 class Data(NamedTuple):
     """Samples in rows, with the targets in one of two forms; the other one is empty.
 
     ``labels`` (class numbers) go with softmax and, as 1-of-K targets, with sigmoid outputs; a single sigmoid output's
-    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix. Softmax takes labels only. A sample's loss and
-    gradient are multiplied by its weight; without weights they are 1.
+    are its targets, 0 and 1. ``targets`` hold any 0/1 or real matrix; those of hinge are 0 and 1 as well. Softmax takes
+    labels only. A sample's loss and gradient are multiplied by its weight; without weights they are 1.
     """
 
     X: Array  # (m, s_1) real, C order
     labels: Integers  # (m,) or (0,)
-    targets: Array  # (m, K) real, C order, or (0, K)
+    targets: Array  # (m, K) real, C order, (m, 1) where all outputs share one target, or (0, K)
     weights: Numbers = NO_NUMBERS  # (m,) or (0,)
 
 
@@ -83,6 +89,12 @@ class Optimizer(NamedTuple):
     state: Array  # (k, P) real
     step: Integers  # (1,) steps taken so far
     l2: float  # the penalty's gradient is l2 W: l2 / m with m the whole training set
+    l1: float = 0.0  # after a step weights go towards 0 by rate l1, and no further: l1 / m
+    clip_norm: float = math.inf  # a gradient (of all parameters, with l2) of a larger norm is scaled to it
+    factors: Numbers = NO_NUMBERS  # (L - 1, 3) a layer's factors of the rate, of weights and biases, and of the decay
+    average: Array = NO_NUMBERS  # (P,) real, or (0,): after a step it goes towards the parameters
+    average_rates: Numbers = NO_NUMBERS  # (steps,) by that share of the way; the stride may be 0
+    seed: int = 0  # of dropout, with the step
 
 
 __all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Numbers", "Optimizer", "Rule"]

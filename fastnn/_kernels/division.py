@@ -122,6 +122,8 @@ class Request(NamedTuple):
         Whether the kernels of per-sample descent do it.
     ordered : bool
         Whether rows are visited in an order that is given.
+    clipped : bool
+        Whether the gradient's norm is limited: no parameter changes before the whole gradient is there.
     """
 
     samples: int
@@ -131,6 +133,7 @@ class Request(NamedTuple):
     training: bool = False
     per_sample: bool = False
     ordered: bool = False
+    clipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,11 @@ class Plan:
 @lru_cache(maxsize=256)
 def plan(model: Model, lanes: int, itemsize: int, request: Request, threads: int, costs: Costs) -> Plan:
     """Return the plan of a request, for at most so many threads."""
-    saves = tuple(Activation(code).saves for code in model.activations)
+    dropout = model.dropout or (0.0,) * len(model.activations)
+    saves = tuple(Activation(code).saves or p > 0 for code, p in zip(model.activations, dropout, strict=True))
     layers = layout(model.sizes, lanes, itemsize, saves)
     division = divide(layers, request, threads, costs)
-    return Plan(model, layers, request, division, lay_out(layers, division, request))
+    return Plan(model, layers, request, division, lay_out(layers, division, request, bool(model.loss_numbers)))
 
 
 class Job:
@@ -172,12 +173,16 @@ class Job:
             n_outputs=model.sizes[-1],
             itemsize=layers.itemsize,
             n_parameters=model.biases[-1] + model.sizes[-1],
+            n_targets=model.n_targets or model.sizes[-1],
+            smoothing=model.smoothing,
+            masked=model.masked,
             samples=request.samples,
             epochs=request.epochs,
             batch_size=request.batch_size,
             training=request.training,
             backward=request.backward,
             per_sample=request.per_sample,
+            clipped=request.clipped,
             blocks=len(division.blocks),
             **{name: getattr(division, name) for name in _FIELDS_OF_A_DIVISION},
             **plan.workspace.sizes,
@@ -185,9 +190,14 @@ class Job:
             **functions,
         )
         self._pack_tables(model, layers, division)
-        self._piece("one", 1, np.dtype(f"f{layers.itemsize}"))[:] = 1
+        real = np.dtype(f"f{layers.itemsize}")
+        self._piece("one", 1, real)[:] = 1
+        if model.loss_numbers:
+            numbers = self._piece("loss_numbers", division.tile_rows * len(model.loss_numbers), real)
+            numbers.reshape(division.tile_rows, -1)[:] = model.loss_numbers
 
     def _pack_tables(self, model: Model, layers: Layout, division: Division) -> None:
+        dropout = model.dropout or (0.0,) * layers.layers
         columns = {
             "n_in": layers.n_in,
             "n_out": layers.n_out,
@@ -196,6 +206,11 @@ class Job:
             "weights": model.weights,
             "biases": model.biases,
             "activation": model.activations,
+            "derivative": [
+                code if Activation(code).saves or not saves else _BY_SAVED
+                for code, saves in zip(model.activations, layers.saves, strict=True)
+            ],
+            "dropped": [p > 0 for p in dropout],
             "deferred": division.deferred,
             "split": division.split,
             "first_block": division.first_block,
@@ -209,6 +224,7 @@ class Job:
         for name, values in columns.items():
             self.column(name)[:] = values
         self._piece("slopes", layers.layers, np.float64)[:] = model.slopes
+        self._piece("dropouts", layers.layers, np.float64)[:] = dropout
         if division.blocks:
             self._piece("block_table", 3 * len(division.blocks), np.int64)[:] = np.ravel(division.blocks)
 
@@ -224,19 +240,26 @@ _FIELDS_OF_A_DIVISION = (
     "turned", "window",
 )  # fmt: skip
 _PIECES = (
-    "table", "block_table", "slopes", "one", "team", "row_losses", "chunk_losses", "tiles", "logits", "gathered",
-    "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights", "block_weights",
+    "table", "block_table", "slopes", "dropouts", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles",
+    "logits", "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights",
+    "block_weights", "norms",
 )  # fmt: skip
 
 
 _NOWHERE = (0, 0, 0, 0, 0)
-_NO_OPTIMIZER = (0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0)
+_BY_SAVED = int(Activation.GELU)  # whose derivative is what is saved, as with every activation that saves
 
 
 def _numbers_of(optimizer: Optimizer) -> tuple[float, ...]:
     """Return an optimizer's fields of a call, from the rule on to the penalty, which is left out."""
     state, step, rates = _address(optimizer.state), _address(optimizer.step), _address(optimizer.rates)
-    return (optimizer.rule, state, step, rates, optimizer.rates.strides[0] // WORD, *optimizer.hyper)
+    averages, average_rates = optimizer.average, optimizer.average_rates
+    return (
+        *(optimizer.rule, state, step, rates, optimizer.rates.strides[0] // WORD, *optimizer.hyper),
+        *(optimizer.l1, optimizer.clip_norm, _address(optimizer.factors)),
+        *(_address(averages), _address(average_rates), average_rates.strides[0] // WORD, optimizer.seed),
+    )
 
 
 @lru_cache

@@ -8,13 +8,16 @@ respect to Z times m, the number of samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._kernels import dropout
 from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Numbers, Optimizer, Rule
+
+NO_MASKS: Mapping[int, Array] = {}
 
 # --- the functions of one layer -------------------------------------------------------------------------------------
 
@@ -49,9 +52,29 @@ def activate(activation: int, slope: float, Z: Array) -> Array:
             A = np.exp(Z)
         case Activation.GELU:
             A = Z * normal_probability(Z)
+        case Activation.ELU:
+            A = np.where(Z > 0, Z, np.expm1(np.minimum(Z, 0)))
+        case Activation.SELU:
+            A = SELU_SCALE * np.where(Z > 0, Z, SELU_ALPHA * np.expm1(np.minimum(Z, 0)))
+        case Activation.SILU:
+            A = Z * sigmoid(Z)
+        case Activation.MISH:
+            A = Z * np.tanh(softplus(Z))
+        case Activation.SOFTPLUS:
+            A = softplus(Z)
         case _:
             A = softmax(Z)
     return A
+
+
+# Klambauer, Unterthiner, Mayr, Hochreiter: Self-normalizing neural networks. 2017.
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def softplus(Z: Array) -> Array:
+    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|))."""
+    P: Array = np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z)))
+    return P
 
 
 def normal_probability(Z: Array) -> Array:
@@ -60,7 +83,7 @@ def normal_probability(Z: Array) -> Array:
 
 
 def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) -> Array:
-    """g'(Z), taken from the output A = g(Z), for gelu from Z."""
+    """g'(Z), taken from the output A = g(Z), for gelu, silu, mish and softplus from Z."""
     match activation:
         case Activation.IDENTITY:
             return np.ones_like(A)
@@ -74,6 +97,22 @@ def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) 
             assert Z is not None
             density: Array = np.exp(-Z * Z / 2) / A.dtype.type(math.sqrt(2 * math.pi))
             return normal_probability(Z) + Z * density
+        case Activation.ELU:
+            return np.where(A > 0, A.dtype.type(1), 1 + A)
+        case Activation.SELU:
+            return np.where(A > 0, A.dtype.type(SELU_SCALE), SELU_SCALE * SELU_ALPHA + A)
+        case Activation.SILU:
+            assert Z is not None
+            S = sigmoid(Z)
+            return S * (1 + Z * (1 - S))
+        case Activation.MISH:
+            assert Z is not None
+            T = np.tanh(softplus(Z))
+            product: Array = Z * (1 - T * T) * sigmoid(Z)
+            return T + product
+        case Activation.SOFTPLUS:
+            assert Z is not None
+            return sigmoid(Z)
         case _:
             return np.where(A > 0, A.dtype.type(1), A.dtype.type(slope))
 
@@ -94,13 +133,26 @@ def layers(model: Model, parameters: Array) -> Iterator[tuple[Array, Array]]:
         yield W, b
 
 
-def propagate(model: Model, parameters: Array, X: Array) -> tuple[list[Array], list[Array]]:
-    """Return the layers' outputs A_1 = X, ..., A_L and their inputs Z_2, ..., Z_L, with X in front."""
+def propagate(
+    model: Model, parameters: Array, X: Array, masks: Mapping[int, Array] = NO_MASKS
+) -> tuple[list[Array], list[Array]]:
+    """Return the layers' outputs A_1 = X, ..., A_L, times their masks, and their inputs Z_2, ..., Z_L, X in front."""
     A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
         Z.append(A[-1] @ W + b)
         A.append(activate(model.activations[layer], model.slopes[layer], Z[-1]))
+        if layer in masks:
+            A[-1] = A[-1] * masks[layer]
     return A, Z
+
+
+def masks_of(model: Model, seed: int, step: int, rows: int, dtype: npt.DTypeLike) -> dict[int, Array]:
+    """Return the masks of a step, of the layers that have dropout."""
+    return {
+        layer: dropout.mask(seed, step, layer, rows, model.sizes[layer + 1], p, dtype)
+        for layer, p in enumerate(model.dropout)
+        if p > 0
+    }
 
 
 def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
@@ -109,36 +161,89 @@ def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
 
 
 def target_matrix(model: Model, data: Data) -> Array:
-    """Return Y, (m, K): the targets, or 1 at each sample's label; a single output's target is the label itself."""
+    """Return Y, (m, K): the targets, or 1 at each sample's label; a single output's target is the label itself.
+
+    Where all outputs share one target it is repeated. Smoothed labels are (1 - e) y + e / K for softmax, which has one
+    class of K, and (1 - e) y + e / 2 for sigmoid outputs.
+    """
+    K, e = model.sizes[-1], model.smoothing
     if data.labels.size == 0:
-        return data.targets
-    K = model.sizes[-1]
-    Y: Array = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
-    return Y
+        Y = np.broadcast_to(data.targets, (len(data.X), K))
+    else:
+        Y = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
+    if e == 0:
+        return Y
+    smoothed: Array = (1 - e) * Y + e / (K if model.loss == Loss.SOFTMAX_CROSS_ENTROPY else 2)
+    return smoothed.astype(data.X.dtype)
+
+
+def losses_of(model: Model, Z: Array, Y: Array) -> Array:
+    """Return the loss of each output, (m, K), of softmax of each sample, (m, 1), from Z_L.
+
+    From there a saturated output gives a finite, right value. A masked target that is missing, a NaN, has none.
+    """
+    numbers = np.array(model.loss_numbers)
+    match model.loss:
+        case Loss.SOFTMAX_CROSS_ENTROPY:
+            top = Z.max(axis=1, keepdims=True)
+            log_sum = top + np.log(np.exp(Z - top).sum(axis=1, keepdims=True))
+            terms = log_sum - (Z * Y).sum(axis=1, keepdims=True)
+        case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
+            terms = np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))
+        case Loss.ABSOLUTE_ERROR:
+            terms = np.abs(Z - Y)
+        case Loss.HUBER:
+            size, limit = np.abs(Z - Y), numbers
+            terms = np.where(size <= limit, size**2 / 2, limit * (size - limit / 2))
+        case Loss.QUANTILE:
+            terms = np.where(Y > Z, numbers * (Y - Z), (1 - numbers) * (Z - Y))
+        case Loss.POISSON:
+            terms = np.exp(Z) - Y * Z
+        case Loss.POISSON_SOFTPLUS:
+            terms = softplus(Z) - Y * log_softplus(Z)
+        case Loss.HINGE:  # of the targets -1 and 1
+            terms = np.maximum(0, 1 - (2 * Y - 1) * Z)
+        case _:
+            terms = (Z - Y) ** 2 / 2
+    return np.where(np.isnan(Y), 0, terms) if model.masked else terms
+
+
+def output_delta(model: Model, A: Array, Z: Array, Y: Array) -> Array:
+    """Return the derivative of each sample's loss at Z_L."""
+    numbers = np.array(model.loss_numbers, A.dtype)
+    match model.loss:
+        case Loss.ABSOLUTE_ERROR:
+            dZ = np.sign(Z - Y)
+        case Loss.HUBER:
+            dZ = np.clip(Z - Y, -numbers, numbers)
+        case Loss.QUANTILE:
+            dZ = np.where(Y > Z, -numbers, np.where(Y < Z, 1 - numbers, Z - Y))
+        case Loss.POISSON_SOFTPLUS:
+            dZ = sigmoid(Z) - Y * np.exp(log_sigmoid(Z) - log_softplus(Z))
+        case Loss.HINGE:
+            S = 2 * Y - 1
+            dZ = np.where(S * Z < 1, -S, A.dtype.type(0))
+        case _:
+            dZ = A - Y  # for each of these losses with the output unit that it fixes
+    return np.where(np.isnan(Y), A.dtype.type(0), dZ) if model.masked else dZ
+
+
+def log_sigmoid(Z: Array) -> Array:
+    """log(1 / (1 + exp(-z))) = min(z, 0) - log(1 + exp(-|z|))."""
+    L: Array = np.minimum(Z, 0) - np.log1p(np.exp(-np.abs(Z)))
+    return L
+
+
+def log_softplus(Z: Array) -> Array:
+    """log(log(1 + exp(z))), for z < 0 as z + log(log(1 + t) / t) of t = exp(z), a quotient near 1."""
+    T = np.exp(np.clip(Z, -40, 0))
+    return np.where(Z < 0, Z + np.log(np.log1p(T) / T), np.log(softplus(np.maximum(Z, 0))))
 
 
 def mean_loss(model: Model, Z: Array, Y: Array, weights: Numbers) -> float:
-    """Return the cost without its penalty, from Z_L: a saturated output still gives a finite, right value."""
-    values = sample_losses(model, Z, Y)
-    return float((weights * values if weights.size else values).sum() / len(Z))
-
-
-def sample_losses(model: Model, Z: Array, Y: Array) -> Numbers:
-    """Return each sample's loss."""
-    Z, Y = Z.astype(np.float64), Y.astype(np.float64)
-    match model.loss:
-        case Loss.SOFTMAX_CROSS_ENTROPY:
-            top = Z.max(axis=1)
-            log_sum = top + np.log(np.exp(Z - top[:, None]).sum(axis=1))
-            values = Y * log_sum[:, None] - Z * Y
-        case Loss.SIGMOID_CROSS_ENTROPY:  # -y log h - (1 - y) log(1 - h) = max(z, 0) - z y + log(1 + exp(-|z|))
-            values = np.maximum(Z, 0) - Z * Y + np.log1p(np.exp(-np.abs(Z)))
-        case Loss.POISSON:
-            values = np.exp(Z) - Y * Z
-        case _:
-            values = (Z - Y) ** 2 / 2
-    losses: Numbers = values.sum(axis=1)
-    return losses
+    """Return the cost without its penalty, from Z_L."""
+    losses = losses_of(model, Z.astype(np.float64), Y.astype(np.float64))
+    return float((weights[:, None] * losses if weights.size else losses).sum() / len(Z))
 
 
 def penalty(model: Model, parameters: Array, l2: float) -> float:
@@ -155,21 +260,27 @@ def loss(model: Model, parameters: Array, data: Data, l2: float) -> float:
     return mean + penalty(model, parameters, l2 / len(data.X))
 
 
-def backpropagate(model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
+def backpropagate(
+    model: Model, parameters: Array, data: Data, l2: float, gradient: Array, masks: Mapping[int, Array] = NO_MASKS
+) -> float:
     """Write the gradient of the mean loss plus l2 / 2 sum W^2; return the mean loss without that penalty."""
     m = len(data.X)
-    A, Z = propagate(model, parameters, data.X)
+    A, Z = propagate(model, parameters, data.X, masks)
     Y = target_matrix(model, data)
     theta, grad = list(layers(model, parameters)), list(layers(model, gradient))
-    dZ = A[-1] - Y  # for each loss with the output unit that it fixes
+    dZ = output_delta(model, A[-1], Z[-1], Y)
     if data.weights.size:
-        dZ *= data.weights[:, None]
+        dZ = dZ * data.weights[:, None]
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
         dW[:] = A[layer].T @ dZ / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
-            dZ = dZ @ W.T * derivative(model.activations[layer - 1], model.slopes[layer - 1], A[layer], Z[layer])
+            activation, slope = model.activations[layer - 1], model.slopes[layer - 1]
+            output = activate(activation, slope, Z[layer]) if layer - 1 in masks else A[layer]
+            dZ = dZ @ W.T * derivative(activation, slope, output, Z[layer])
+            if layer - 1 in masks:
+                dZ *= masks[layer - 1]
     return mean_loss(model, Z[-1], Y, data.weights)
 
 
@@ -182,15 +293,20 @@ def loss_and_gradient(model: Model, parameters: Array, data: Data, l2: float, gr
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, rate: float) -> None:
-    """Take one step of the optimizer and count it.
+def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, step: int) -> None:
+    """Take one step of the optimizer, the call's ``step``-th, and count it.
 
     Sources: momentum and Nesterov's form of it, Sutskever et al. 2013; RMSprop, Tieleman and Hinton 2012; Adam, Kingma
-    and Ba 2015; AdamW, Loshchilov and Hutter 2019.
+    and Ba 2015; AdamW, Loshchilov and Hutter 2019; the norm's limit, Pascanu et al. 2013; l1's proximal step, Duchi and
+    Singer 2009.
     """
     first, second, epsilon, weight_decay, nesterov = (float(h) for h in optimizer.hyper)
     optimizer.step[0] += 1
     t = int(optimizer.step[0])
+    if math.isfinite(optimizer.clip_norm):
+        norm = math.sqrt(float((gradient.astype(np.float64) ** 2).sum()))
+        gradient *= min(1.0, optimizer.clip_norm / norm) if norm > 0 else 1.0
+    rate = rates_of_parameters(model, optimizer, step)
     match optimizer.rule:
         case Rule.SGD if first == 0:
             parameters -= rate * gradient
@@ -204,13 +320,33 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
             parameters -= rate * gradient / (np.sqrt(s) + epsilon)
         case _:
             if optimizer.rule == Rule.ADAMW:
-                for W, _ in layers(model, parameters):
-                    W *= 1 - rate * weight_decay
+                for layer, (W, _) in enumerate(layers(model, parameters)):
+                    W *= 1 - float(optimizer.rates[step]) * weight_decay * np.prod(factors(optimizer, layer)[[0, 2]])
             v, s = optimizer.state
             v[:] = first * v + (1 - first) * gradient
             s[:] = second * s + (1 - second) * gradient**2
             v_hat, s_hat = v / (1 - first**t), s / (1 - second**t)
             parameters -= rate * v_hat / (np.sqrt(s_hat) + epsilon)
+    for layer, (W, _) in enumerate(layers(model, parameters)):
+        change = float(optimizer.rates[step]) * factors(optimizer, layer)[0] * optimizer.l1
+        W -= np.clip(W, -change, change)
+    if optimizer.average.size:
+        optimizer.average[:] += float(optimizer.average_rates[step]) * (parameters - optimizer.average)
+
+
+def factors(optimizer: Optimizer, layer: int) -> Numbers:
+    """Return a layer's factors of the rate, for weights and biases, and of the decay."""
+    row: Numbers = optimizer.factors[layer] if optimizer.factors.size else np.ones(3)
+    return row
+
+
+def rates_of_parameters(model: Model, optimizer: Optimizer, step: int) -> Array:
+    """Return the learning rate of each parameter in a step."""
+    rates = np.full(model.biases[-1] + model.sizes[-1], optimizer.rates[step], optimizer.state.dtype)
+    for layer, (W, b) in enumerate(layers(model, rates)):
+        W *= factors(optimizer, layer)[0]
+        b *= factors(optimizer, layer)[1]
+    return rates
 
 
 def minibatch_epoch(
@@ -229,8 +365,9 @@ def minibatch_epoch(
     batches = [slice(start, min(start + batch_size, m)) for start in range(0, m, batch_size)]
     for step, (epoch, rows) in enumerate(product(range(epochs), batches)):
         batch = take(data, order[epoch * m :][rows] if order.size else rows)
-        losses[step] = backpropagate(model, parameters, batch, optimizer.l2, gradient)
-        update(model, parameters, gradient, optimizer, float(optimizer.rates[step]))
+        masks = masks_of(model, optimizer.seed, int(optimizer.step[0]) + 1, len(batch.X), parameters.dtype)
+        losses[step] = backpropagate(model, parameters, batch, optimizer.l2, gradient, masks)
+        update(model, parameters, gradient, optimizer, step)
 
 
 def shuffle_grid(down: Integers, across: Integers, samples: int, first: int, order: Integers) -> None:

@@ -18,10 +18,13 @@ WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, o
 # The struct's sections. A job's memory holds the plan, which stays; the arguments of one call; and the leading thread's
 # cursor, on cache lines of its own: waiting threads read the plan all the time. The team's words lie behind the struct.
 PLAN = (
-    # the network: the addresses of the layer table below and of the slopes, and the loss
-    "layers", "table", "slopes", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
-    # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample
-    "samples", "epochs", "batch_size", "training", "backward", "per_sample",
+    # the network: the addresses of the layer table below, of the slopes and of the shares that are dropped; the loss,
+    # and what it may need besides (see contract.Model): the address of its numbers, one an output and row of a tile
+    "layers", "table", "slopes", "dropouts", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
+    "n_targets", "loss_numbers", "smoothing", "masked",
+    # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample, or by a
+    # gradient whose norm is limited
+    "samples", "epochs", "batch_size", "training", "backward", "per_sample", "clipped",
     # the division of work, see division.py: the blocks of the gradient are (layer, first row, last row)
     "threads", "task_rows", "tile_rows", "shared", "chunks", "paired", "rows_ahead", "divided", "walk_divided",
     "turned", "window", "blocks", "block_table", "team",
@@ -30,10 +33,10 @@ PLAN = (
     # deltas; staged are the windows that a thread copies together
     "gathered", "tiles", "tile_size", "compact", "partials", "partials_size", "sums", "sums_size", "row_losses",
     "chunk_losses", "one", "logits", "logits_size", "scratch", "scratch_size", "gram", "staged", "staged_targets",
-    "staged_weights", "block_weights",
+    "staged_weights", "block_weights", "norms",
     # the addresses of compiled functions
-    "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "exp_array",
-    "loss_and_delta", "lead", "run_task",
+    "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "drop_units",
+    "exp_array", "loss_and_delta", "lead", "run_task",
 )  # fmt: skip
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
@@ -41,8 +44,9 @@ CALL = (
     "X", "labels", "targets", "weights", "order", "parameters", "out", "losses", "gradient",
     # the same where they are, if a thread copies them together
     "source_X", "source_labels", "source_targets", "source_weights", "source_order",
-    # the optimizer
-    "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
+    # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay
+    "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "nesterov",
+    "l1", "clip_norm", "factors", "average", "average_rates", "average_stride", "seed", "l2",
 )  # fmt: skip
 CURSOR = (
     # the step and the tile under way; the layer, and the sample of a block, that the threads are at
@@ -50,17 +54,18 @@ CURSOR = (
     # which of two buffers the block or window under way is in; the next one
     "parity", "next_start", "next_count",
     # the step's numbers
-    "rate", "correction1", "correction2", "scale", "folded", "delta_scale",
+    "rate", "correction1", "correction2", "scale", "folded", "delta_scale", "clipped_to", "average_rate",
 )  # fmt: skip
 SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
 NUMBERS = frozenset(
-    ("momentum", "second", "epsilon", "weight_decay", "nesterov", "l2",
-     "rate", "correction1", "correction2", "scale", "folded", "delta_scale")
+    ("smoothing", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l1", "clip_norm", "l2",
+     "rate", "correction1", "correction2", "scale", "folded", "delta_scale", "clipped_to", "average_rate")
 )  # fmt: skip
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
 # previous layer's outputs), outputs, deltas and what the derivative needs (SAVED: the outputs themselves, where it
-# follows from them) in a tile, of sums in a gradient. PACKED, BIAS and TRANSPOSED are
+# follows from them) in a tile, of sums in a gradient. DERIVATIVE is the code for the way back: that of the activation,
+# or, where units are DROPPED, of one that saves g'(z). PACKED, BIAS and TRANSPOSED are
 # addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
 # parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
 # layer, divided ones, a deferred second one, and where nothing goes backward. DEFERRED says that per-sample descent
@@ -69,7 +74,7 @@ NUMBERS = frozenset(
 # table of blocks. FLIPPED says that the sums of a gradient lie transposed, inputs along the lanes. After a hidden layer
 # a single output has width 1.
 COLUMNS = (
-    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation",
+    "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation", "derivative", "dropped",
     "packed", "bias", "transposed", "outputs", "saved", "deltas", "sums", "deferred", "split", "first_block", "flipped",
 )  # fmt: skip
 

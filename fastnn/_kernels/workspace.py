@@ -45,8 +45,8 @@ class Workspace:
     sizes: dict[str, int]
 
 
-def lay_out(layout: Layout, division: Division, request: Request) -> Workspace:
-    """Return the workspace of a division of the work."""
+def lay_out(layout: Layout, division: Division, request: Request, loss_numbers: bool = False) -> Workspace:
+    """Return the workspace of a division of the work, of a loss that has a number for each output or none."""
     columns, compact = _columns_of_a_tile(layout, division.tile_rows)
     columns["sums"], sums_size = _offsets(_sums(layout))
     sizes = {
@@ -59,7 +59,7 @@ def lay_out(layout: Layout, division: Division, request: Request) -> Workspace:
         "partials_size": _partials(layout, division),
         "scratch_size": layout.lines(_scratch(layout, division, request)),
     }
-    constants = list(_constants(layout, division))
+    constants = list(_constants(layout, division, loss_numbers))
     zeros = list(_zeros(layout, division, request, sizes))
     rest = list(_rest(layout, division, request, sizes))
     pieces = [*constants, ("struct", STRUCT_WORDS * WORD), *zeros, *rest]
@@ -116,11 +116,14 @@ def _scratch(layout: Layout, division: Division, request: Request) -> int:
     return (layout.padded(longest) + 1) * widest
 
 
-def _constants(layout: Layout, division: Division) -> Iterator[Piece]:
+def _constants(layout: Layout, division: Division, loss_numbers: bool) -> Iterator[Piece]:
     yield "table", layout.layers * len(COLUMNS) * WORD
     yield "block_table", 3 * len(division.blocks) * WORD
     yield "slopes", layout.layers * WORD
+    yield "dropouts", layout.layers * WORD
     yield "one", layout.itemsize
+    if loss_numbers:
+        yield "loss_numbers", division.tile_rows * layout.n_out[-1] * layout.itemsize
 
 
 def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str, int]) -> Iterator[Piece]:
@@ -128,6 +131,7 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
     yield "team", (TEAM_LINES + division.threads) * CACHE_LINE
     yield "row_losses", tiles * rows * WORD
     yield "chunk_losses", division.chunks * WORD
+    yield "norms", len(division.blocks) * request.clipped * WORD
     yield "loss", WORD
     elements = {"tiles": tiles * sizes["tile_size"], "logits": division.threads * sizes["logits_size"]}
     if request.per_sample:

@@ -26,7 +26,7 @@ def fold_into_inputs(scale: Standardizer, network: Network) -> Network:
 
 
 def fold_into_outputs(scale: Standardizer, network: Network) -> Network:
-    """Return a network that predicts raw y where the given one, of squared error, predicts the standardised one.
+    """Return a network that predicts raw y where the given one, whose output unit is the identity, predicts others.
 
     y = s (A W + b) + u = A W' + b' for W' = s W, b' = s b + u.
     """
@@ -40,7 +40,7 @@ def _with_layer(
     """Return the same network with another W and b in one layer, in the dtype, and without the optimizer's state."""
     arrays: list[tuple[npt.ArrayLike, npt.ArrayLike]] = list(zip(network.weights, network.biases, strict=True))
     arrays[layer] = (W, b)
-    folded = Network(network.sizes, network.activations, network.loss_name, dtype, network.rng, [*arrays])
+    folded = Network(network.sizes, network.activations, network.architecture.loss, dtype, network.rng, [*arrays])
     folded.state.init = network.state.init
     folded.state.trained_on_labels = network.state.trained_on_labels
     folded.state.classes, folded.state.target_scale = network.state.classes, network.state.target_scale

@@ -16,6 +16,7 @@ from fastnn.cli.folding import fold_into_inputs, fold_into_outputs
 from fastnn.cli.tables import Table, Values, read_table, write_predictions
 from fastnn.data import Standardizer
 from fastnn.history import History
+from fastnn.losses import LOSSES
 from fastnn.network import Network, load
 
 _MOST_NUMBERED_CLASSES = 1000  # more different numbers in y are a quantity; classes can be named by text
@@ -94,7 +95,7 @@ def _fit(
     print(f"targets   {', '.join(classes[:10]) + ' ...' * (len(classes) > 10) if classes else 'real or 0/1 values'}")
     print(f"network   {'-'.join(map(str, net.sizes))}, {net.parameters.size:,} parameters", flush=True)
     inputs = Standardizer.of(X) if settings.standardise else None
-    targets = Standardizer.of(y) if settings.standardise and settings.loss == "squared_error" else None
+    targets = Standardizer.of(y) if settings.standardise and LOSSES[settings.loss].has_units else None
     history = net.fit(
         *_standardised((X, y), inputs, targets),
         optimizer=settings.optimizer,
@@ -111,7 +112,7 @@ def _fit(
 
 def _encode(y: Values, loss: str) -> tuple[Values, list[str]]:
     """Return y as ``fit`` takes it, and the names of its classes where it holds labels."""
-    if loss == "squared_error" or y.ndim != 1:
+    if not LOSSES[loss].classifies or y.ndim != 1:
         if y.dtype.kind not in "buif":
             raise ValueError(f"{loss} needs numbers in y; found text such as {y.flat[0]!r}")
         return y.astype(np.float64), []
@@ -129,7 +130,8 @@ def _encode(y: Values, loss: str) -> tuple[Values, list[str]]:
 def _outputs(y: Values, classes: list[str], loss: str) -> int:
     if y.ndim == 2:
         return int(y.shape[1])
-    return 1 if loss == "squared_error" or (loss == "sigmoid_cross_entropy" and len(classes) == 2) else len(classes)
+    single = not LOSSES[loss].classifies or (not LOSSES[loss].chooses and len(classes) == 2)
+    return 1 if single else len(classes)
 
 
 def _split(
@@ -153,7 +155,9 @@ def _standardised(
 
 
 def _score_name(net: Network) -> str:
-    return "R^2" if net.loss_name == "squared_error" else "accuracy"
+    if net.architecture.loss.classifies:
+        return "accuracy"
+    return "R^2" if net.loss_name in ("squared_error", "huber") else "D^2"
 
 
 def _score(net: Network, classes: list[str], table: Table) -> float:

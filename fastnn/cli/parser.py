@@ -90,7 +90,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         "--standardise",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="give each input, and for squared_error each target, mean 0 and deviation 1; the model takes raw inputs",
+        help="give inputs, and targets of a regression but poisson, mean 0 and deviation 1; the model takes raw inputs",
     )
     train.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: %(default)s")
 

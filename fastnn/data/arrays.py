@@ -71,31 +71,27 @@ def as_targets(
     ----------
     y : array_like
         Classification: labels 0 .. K - 1, (m,), or a 0/1 matrix (m, K), with exactly one 1 a row for softmax. With one
-        sigmoid output: 0 or 1, (m,) or (m, 1). Regression: real values, (m, K), or (m,) for one output.
+        sigmoid output: 0 or 1, (m,) or (m, 1); hinge also takes -1 and 1. Regression: real values, (m, K), or (m,) for
+        one output, or for several quantiles of one target.
     """
-    array = as_numbers(y, name)
+    array, columns = as_numbers(y, name), loss.targets(outputs)
     if array.ndim not in (1, 2) or array.shape[0] == 0:
-        raise ValueError(f"{name} must hold at least one target, (m,) or (m, {outputs}); got shape {array.shape}")
-    if array.ndim == 2 and array.shape[1] != outputs:
-        raise ValueError(f"{name} must have {outputs} columns, one for each output unit; got shape {array.shape}")
-    no_labels, no_targets = np.empty(0, dtype=np.int64), np.empty((0, outputs), dtype)
+        raise ValueError(f"{name} must hold at least one target, (m,) or (m, {columns}); got shape {array.shape}")
+    if array.ndim == 2 and array.shape[1] != columns:
+        expected = f"{columns} columns, one for each output unit"
+        if columns < outputs:
+            expected = "one column, of which all outputs are quantiles"
+        raise ValueError(f"{name} must have {expected}; got shape {array.shape}")
+    no_labels, no_targets = np.empty(0, dtype=np.int64), np.empty((0, columns), dtype)
     if loss.classifies and array.ndim == 1 and (loss.chooses or outputs > 1):
         return _as_labels(array, outputs, name), no_targets
     if array.ndim == 1:
-        if outputs != 1:
-            raise ValueError(f"{name} must be a matrix (m, {outputs}), one column an output; got shape {array.shape}")
+        if columns != 1:
+            raise ValueError(f"{name} must be a matrix (m, {columns}), one column an output; got shape {array.shape}")
         array = array[:, None]
     if not loss.classifies:
-        targets = _convert(array, dtype, check_finite, name)
-        if loss.code.domain == "not negative" and targets.min() < 0:
-            row, column = np.argwhere(targets < 0)[0]
-            found = f"{targets[row, column]:g} in row {row}, column {column}"
-            raise ValueError(f"{name} must not be negative for loss={loss.name!r}; found {found}")
-        return no_labels, targets
-    for part in _in_parts(array):
-        if not _is_binary(part):
-            wrong = (part != 0) & (part != 1)
-            raise ValueError(f"{name} must hold 0 and 1 only; found {part[wrong][0]}")
+        return no_labels, _as_values(array, loss, dtype, check_finite, name)
+    array = _as_answers(array, loss, name)
     if not loss.chooses:
         if outputs == 1 and array.dtype == np.int64:  # no copy: the kernels read them
             return np.require(array[:, 0], requirements=["C", "A"]), no_targets
@@ -104,6 +100,34 @@ def as_targets(
         row = int(np.flatnonzero(array.sum(axis=1) != 1)[0])
         raise ValueError(f"{name} must have exactly one 1 in each row for softmax; row {row} has {array[row].sum():g}")
     return array.argmax(axis=1).astype(np.int64), no_targets
+
+
+def _as_values(array: npt.NDArray[Any], loss: Loss, dtype: np.dtype, check_finite: bool, name: str) -> Array:
+    """Return real targets; what a loss masks is NaN."""
+    targets = _convert(array, dtype, check_finite, name, missing=loss.masks)
+    if loss.code.domain == "not negative" and np.fmin.reduce(targets, axis=None) < 0:
+        row, column = np.argwhere(targets < 0)[0]
+        found = f"{targets[row, column]:g} in row {row}, column {column}"
+        raise ValueError(f"{name} must not be negative for loss={loss.name!r}; found {found}")
+    return targets
+
+
+def _as_answers(array: npt.NDArray[Any], loss: Loss, name: str) -> npt.NDArray[Any]:
+    """Return a matrix of 0 and 1, itself where it is one; the hinge loss also takes -1 and 1."""
+    signed = not loss.has_probabilities
+    if signed and array.dtype.kind != "u" and array.min() == -1:
+        if not (np.abs(array) == 1).all():
+            row, column = np.argwhere(np.abs(array) != 1)[0]
+            raise ValueError(
+                f"{name} must hold -1 and 1 only, or 0 and 1; found {array[row, column]} beside -1 in row {row}"
+            )
+        return (array > 0).astype(np.int64)
+    for part in _in_parts(array):
+        if not _is_binary(part):
+            wrong = (part != 0) & (part != 1)
+            expected = "0 and 1 only, or -1 and 1" if signed else "0 and 1 only"
+            raise ValueError(f"{name} must hold {expected}; found {part[wrong][0]}")
+    return array
 
 
 def all_finite(array: npt.NDArray[np.generic]) -> bool:
@@ -187,10 +211,15 @@ def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     return array
 
 
-def _convert(array: npt.NDArray[np.generic], dtype: np.dtype, check_finite: bool, name: str) -> Array:
+def _convert(
+    array: npt.NDArray[np.generic], dtype: np.dtype, check_finite: bool, name: str, missing: bool = False
+) -> Array:
+    """Return the array in the dtype; NaN is refused unless it may be ``missing``, infinity in any case."""
     converted = _as_kernels_read(array, dtype)
     if check_finite and array.dtype.kind == "f" and not all_finite(converted):
-        row, column = np.argwhere(~np.isfinite(converted))[0]
+        if missing and not any(np.isinf(part).any() for part in _in_parts(converted)):
+            return converted
+        row, column = np.argwhere(np.isinf(converted) if missing else ~np.isfinite(converted))[0]
         raise ValueError(
             f"{name} must be finite in {dtype}; found {array[row, column]} in row {row}, column {column} "
             "(check_finite=False skips this check)"

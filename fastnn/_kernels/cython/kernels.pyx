@@ -1,7 +1,7 @@
 """The kernels compiled by Cython: the drivers, translated when this is built, and on which primitives in C they go."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport log
+from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memmove
 

@@ -3,6 +3,7 @@
 
 #include "equations.h"
 #include "elementwise.h"
+#include "dropout.h"
 #include "multiply.h"
 #include "dots.h"
 #include "softmax.h"

@@ -15,6 +15,8 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    DERIVATIVE,
+    DROPPED,
     FLIPPED,
     N_IN,
     N_OUT,
@@ -29,6 +31,7 @@ from fastnn._kernels.numba.memory import (
     field,
     integers,
     numbers,
+    real,
     reals,
 )
 from fastnn._kernels.numba.sample import finish_outputs
@@ -74,7 +77,7 @@ def prefetch_targets(job: Job, like: Reals, i: int) -> None:
     if job.labels != 0:
         prefetch(reals(like, job.labels + 8 * sample), 1)
     else:
-        prefetch(advance(reals(like, job.targets), sample * job.n_outputs), job.n_outputs)
+        prefetch(advance(reals(like, job.targets), sample * job.n_targets), job.n_targets)
     if job.weights != 0:
         prefetch(reals(like, job.weights + 8 * sample), 1)
 
@@ -128,6 +131,26 @@ def finish_units(job: Job, layer: int, z: Reals, scale: float, begin: int, end: 
 
 
 @kernel
+def drop_rows(
+    job: Job, layer: int, A: Reals, saved: Reals, width: int, first: int, rows: int, begin: int, units: int
+) -> None:  # fmt: skip
+    """Save g'(z) of units ``begin`` .. begin + units of some rows; while training, drop some of these units.
+
+    A and saved point to the first row's unit ``begin``; sample ``first`` is that row.
+    """
+    activation, slope, p = field(job, layer, ACTIVATION), slope_of(job, layer), numbers(job.dropouts)[layer]
+    for r in range(rows):
+        a, kept = advance(A, r * width), advance(saved, r * width)
+        if activation != field(job, layer, DERIVATIVE):  # otherwise it has saved it
+            for j in range(units):
+                kept[j] = real(kept, 1.0)
+            call(job.multiply_by_derivative, (activation, slope, a, kept, units))
+        if job.training:
+            row_of_batch, step = first + r - job.batch_start, integers(job.step)[0]
+            call(job.drop_units, (job.seed, step, layer, row_of_batch, begin, units, p, a, kept))
+
+
+@kernel
 def single_outputs(job: Job, layer: int, A: Reals, stride: int, rows: int, Z: Reals) -> None:
     """Compute Z of a single output behind a hidden layer: a dot product a row."""
     call(job.dots, (rows, stride, A, stride, reals(A, field(job, layer, TRANSPOSED)), Z))
@@ -137,8 +160,13 @@ def single_outputs(job: Job, layer: int, A: Reals, stride: int, rows: int, Z: Re
 
 
 @kernel
-def forward(job: Job, memory: Reals, first: int, A: Reals, stride: int, tile_row: int, rows: int) -> None:
-    """Compute the outputs of the layers from ``first`` on, whose input is A; the last layer's are left as Z_L."""
+def forward(
+    job: Job, memory: Reals, first: int, A: Reals, stride: int, tile_row: int, rows: int, sample: int
+) -> None:  # fmt: skip
+    """Compute the outputs of the layers from ``first`` on, whose input is A; the last layer's are left as Z_L.
+
+    ``sample`` is that of the first row.
+    """
     for layer in range(first, job.layers):
         width = field(job, layer, WIDTH_OUT)
         Z = layer_memory(job, memory, layer, OUTPUTS, tile_row)
@@ -151,6 +179,8 @@ def forward(job: Job, memory: Reals, first: int, A: Reals, stride: int, tile_row
         if layer < job.layers - 1:
             saved = layer_memory(job, memory, layer, SAVED, tile_row)
             call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, saved, rows * width))
+            if field(job, layer, DROPPED) and job.backward:
+                drop_rows(job, layer, Z, saved, width, sample, rows, 0, width)
         A, stride = Z, width
 
 
@@ -168,7 +198,7 @@ def backward(job: Job, memory: Reals, first: int, tile_row: int, rows: int) -> N
             (rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, ASSIGN, delta_in),
         )
         slope = numbers(job.slopes)[layer - 1]
-        call(job.multiply_by_derivative, (field(job, layer - 1, ACTIVATION), slope, saved, delta_in, rows * width_in))
+        call(job.multiply_by_derivative, (field(job, layer - 1, DERIVATIVE), slope, saved, delta_in, rows * width_in))
 
 
 @kernel

@@ -55,21 +55,27 @@ def output_units(job: Job, thread: int, memory: Reals, rows: int, outputs: Reals
 
 @kernel
 def load_targets(job: Job, Y: Reals, first: int, rows: int) -> None:
-    """Copy the targets of the samples visited from the first-th on next to each other.
+    """Copy the targets of the samples visited from the first-th on next to each other, a number for each output.
 
-    Labels of several outputs become 0 and 1; those of a single one are 0 and 1.
+    Labels of several outputs become 0 and 1; those of a single one are 0 and 1. Smoothed ones are nearer to 1/2.
     """
-    K, labels, targets = job.n_outputs, integers(job.labels), reals(Y, job.targets)
+    K, n, labels, targets = job.n_outputs, job.n_targets, integers(job.labels), reals(Y, job.targets)
     for r in range(rows):
         sample, y = sample_at(job, first + r), advance(Y, r * K)
         if job.labels == 0:
-            for k in range(K):
-                y[k] = targets[sample * K + k]
+            for k in range(n):
+                y[k] = targets[sample * n + k]
+            for k in range(n, K):  # one target that all outputs share
+                y[k] = y[0]
         elif K == 1:
             y[0] = labels[sample]
         else:
             for k in range(K):
                 y[k] = k == labels[sample]
+    if job.smoothing != 0.0:
+        keep, middle = real(Y, 1.0 - job.smoothing), real(Y, 0.5 * job.smoothing)
+        for i in range(rows * K):
+            Y[i] = keep * Y[i] + middle
 
 
 @kernel
@@ -87,11 +93,20 @@ def load_weights(job: Job, like: Reals) -> None:
 
 @kernel
 def targets_of(job: Job, Y: Reals, first: int, rows: int) -> Reals:
-    """Return the pointer to the rows' targets: in the data where they lie next to each other, copied to Y otherwise."""
-    if in_order(job) and job.labels == 0:
+    """Return the pointer to the rows' targets: in the data where they lie as they are used, copied to Y otherwise."""
+    as_stored = in_order(job) and job.labels == 0 and job.n_targets == job.n_outputs and job.smoothing == 0.0
+    if as_stored:
         return advance(reals(Y, job.targets), first * job.n_outputs)
     load_targets(job, Y, first, rows)
     return Y
+
+
+@kernel
+def leave_out_missing(n: int, Y: Reals, deltas: Reals, values: Reals) -> None:
+    """Set the losses and deltas of targets that are NaN to 0."""
+    for i in range(n):
+        if Y[i] != Y[i]:
+            deltas[i] = values[i] = real(Y, 0.0)
 
 
 @kernel
@@ -112,17 +127,20 @@ def add_outputs(values: Reals, K: int, rows: int, losses: Numbers) -> None:
 
 
 @kernel
-def single_deltas(job: Job, memory: Reals, tile_row: int, rows: int, first: int, losses: Numbers) -> None:
-    """Do what `output_deltas` does for a loss that is a sum over the outputs."""
-    last = job.layers - 1
-    K, width, n = job.n_outputs, field(job, last, WIDTH_OUT), job.tile_rows * job.n_outputs
-    Z, deltas = layer_memory(job, memory, last, OUTPUTS, tile_row), advance(memory, job.compact + tile_row * K)
-    values, Y = advance(deltas, 2 * n), targets_of(job, advance(deltas, n), first, rows)
-    if width == K:
-        call(job.loss_and_delta, (job.loss, Z, Y, values, rows * K))
-    else:
+def unit_deltas(
+    job: Job, memory: Reals, Z: Reals, width: int, tile_row: int, first: int, rows: int, losses: Numbers
+) -> None:  # fmt: skip
+    """Turn Z_L of the rows into delta_L of a loss that is a sum over the outputs, and write each row's loss."""
+    K, n = job.n_outputs, job.tile_rows * job.n_outputs
+    compact = advance(memory, job.compact + tile_row * K)
+    values, Y, deltas = advance(compact, 2 * n), targets_of(job, advance(compact, n), first, rows), Z
+    if width != K:
+        deltas = compact
         copy_rows(Z, width, deltas, K, K, rows)
-        call(job.loss_and_delta, (job.loss, deltas, Y, values, rows * K))
+    call(job.loss_and_delta, (job.loss, deltas, Y, reals(Z, job.loss_numbers), values, rows * K))
+    if job.masked:
+        leave_out_missing(rows * K, Y, deltas, values)
+    if width != K:
         copy_rows(deltas, K, Z, width, K, rows)
     add_outputs(values, K, rows, losses)
 
@@ -150,6 +168,6 @@ def output_deltas(
     if job.loss == SOFTMAX_LOSS:
         softmax_deltas(job, thread, Z, width, first, rows, losses)
     else:
-        single_deltas(job, memory, tile_row, rows, first, losses)
+        unit_deltas(job, memory, Z, width, tile_row, first, rows, losses)
     if job.weights != 0:
         weigh(job, Z, width, first, rows, losses)

@@ -63,6 +63,15 @@ def multiply_by_derivative(activation: int, slope: float, saved: Given, delta: R
     """Compute delta *= g', taken from what `activate` has saved, or else from its output, for any n."""
 
 
+def drop_units(
+    seed: int, step: int, layer: int, row: int, begin: int, n: int, p: float, a: Reals, saved: Reals
+) -> None:  # fmt: skip
+    """Multiply units ``begin`` .. begin + n of a row of the batch by dropout's mask: outputs, and saved g'(z).
+
+    The mask is 0 with probability p, 1 / (1 - p) otherwise; `fastnn._kernels.dropout` says which bits decide.
+    """
+
+
 def exp_array(z: Reals, n: int) -> None:
     """Compute z = e^z in place, for any n."""
 
@@ -71,8 +80,11 @@ def log_array(z: Reals, n: int) -> None:
     """Compute z = log z in place, for any n."""
 
 
-def loss_and_delta(loss: int, z: Reals, y: Given, value: Reals, n: int) -> None:
-    """Compute the loss of each z and its target y, and z = the loss's derivative at z in place, for any n."""
+def loss_and_delta(loss: int, z: Reals, y: Given, numbers: Given, value: Reals, n: int) -> None:
+    """Compute the loss of each z and its target y, and z = the loss's derivative at z in place, for any n.
+
+    Losses that take a number for each output find it in ``numbers``; others do not read there.
+    """
 
 
 def softmax_columns(K: int, T: Reals) -> None:

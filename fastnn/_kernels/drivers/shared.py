@@ -12,6 +12,7 @@ from fastnn._kernels.drivers.language import Job, Reals
 from fastnn._kernels.drivers.layers import (
     add_gradient,
     backward,
+    drop_rows,
     forward,
     gather,
     in_order,
@@ -27,6 +28,8 @@ from fastnn._kernels.numba.memory import (
     ACTIVATION,
     BIAS,
     DELTAS,
+    DERIVATIVE,
+    DROPPED,
     FLIPPED,
     N_IN,
     N_OUT,
@@ -115,6 +118,8 @@ def finish_parts(job: Job, memory: Reals, layer: int, tile_row: int, rows: int, 
         if layer < job.layers - 1:
             saved = advance(layer_memory(job, memory, layer, SAVED, tile_row), r * width + begin)
             call(job.activate, (activation, slope, z, saved, end - begin))
+            if field(job, layer, DROPPED) and job.backward:
+                drop_rows(job, layer, z, saved, width, job.tile_start + tile_row + r, 1, begin, end - begin)
 
 
 @kernel
@@ -151,7 +156,7 @@ def pass_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     else:
         A, stride = layer_memory(job, memory, divided - 1, OUTPUTS, tile_row), field(job, divided - 1, WIDTH_OUT)
         finish_parts(job, memory, divided - 1, tile_row, rows, 0, stride)
-    forward(job, memory, divided, A, stride, tile_row, rows)
+    forward(job, memory, divided, A, stride, tile_row, rows, first)
     output_deltas(job, thread, memory, tile_row, rows, first, advance(numbers(job.row_losses), tile_row))
     backward(job, memory, divided, tile_row, rows)
 
@@ -177,10 +182,10 @@ def deltas_below(job: Job, memory: Reals, thread: int, layer: int, begin: int, e
     delta, below = layer_memory(job, memory, layer, DELTAS, 0), layer_memory(job, memory, layer - 1, DELTAS, 0)
     saved, C = advance(layer_memory(job, memory, layer - 1, SAVED, 0), begin), advance(below, begin)
     call(job.multiply, (job.tile_count, units, depth, delta, width, 1, W_T, units, C, width_in, ASSIGN, C))
-    activation, slope = field(job, layer - 1, ACTIVATION), numbers(job.slopes)[layer - 1]
+    derivative, slope = field(job, layer - 1, DERIVATIVE), numbers(job.slopes)[layer - 1]
     for r in range(job.tile_count):
         kept, delta_in = advance(saved, r * width_in), advance(C, r * width_in)
-        call(job.multiply_by_derivative, (activation, slope, kept, delta_in, units))
+        call(job.multiply_by_derivative, (derivative, slope, kept, delta_in, units))
 
 
 @kernel
@@ -189,7 +194,7 @@ def block_sums(job: Job, like: Reals, thread: int, layer: int, begin: int) -> Re
 
     A step of one tile needs no more than the block: it goes where the thread's last block was, which is still in cache.
     """
-    if job.tile_count < job.batch_rows or field(job, layer, FLIPPED):
+    if job.tile_count < job.batch_rows or field(job, layer, FLIPPED) or job.clipped:
         return reals(like, job.sums)
     return advance(thread_scratch(job, like, thread), -(field(job, layer, SUMS) + begin * field(job, layer, WIDTH_OUT)))
 
@@ -209,4 +214,4 @@ def add_block(job: Job, like: Reals, thread: int, task: int) -> None:
     mode = ASSIGN if job.tile_start == job.batch_start else ADD
     add_gradient(job, memory, A, stride, layer, begin, end, job.tile_count, sums, mode)
     if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
-        finish_block(job, sums, layer, begin, end)
+        finish_block(job, thread, sums, task)

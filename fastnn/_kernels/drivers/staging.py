@@ -27,7 +27,7 @@ def staged_rows(job: Job, like: Reals, parity: int) -> Reals:
 @kernel
 def staged_targets(job: Job, parity: int) -> int:
     """Return the address of a window's labels or targets."""
-    size = 8 if job.source_labels != 0 else job.n_outputs * job.itemsize
+    size = 8 if job.source_labels != 0 else job.n_targets * job.itemsize
     return job.staged_targets + parity * job.window * size
 
 
@@ -44,7 +44,7 @@ def stage(job: Job, like: Reals, task: int) -> None:
     The job's fields are read once: others share their cache lines, and the leading thread writes those at each step.
     The helper's queue is the second half of the tasks: it begins with the first pieces, then goes on with the others.
     """
-    n, K, parity, start = job.n_inputs, job.n_outputs, 1 - job.parity, job.next_start
+    n, K, parity, start = job.n_inputs, job.n_targets, 1 - job.parity, job.next_start
     pieces, known, labelled = pieces_of(job), job.samples - AHEAD - start, job.source_labels != 0
     first = (task + pieces - pieces // 2) % pieces * PIECE_SAMPLES
     last = min(first + PIECE_SAMPLES, job.next_count)
@@ -83,7 +83,7 @@ def enter_window(job: Job) -> None:
     if job.source_labels != 0:
         job.labels = targets - start * 8
     else:
-        job.targets = targets - start * job.n_outputs * job.itemsize
+        job.targets = targets - start * job.n_targets * job.itemsize
     if job.source_weights != 0:
         job.weights = job.staged_weights + (job.parity * job.window - start) * 8
     job.tile_count = job.next_count

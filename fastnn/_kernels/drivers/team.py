@@ -26,11 +26,13 @@ from fastnn._kernels.numba.memory import call, integers
 from fastnn._kernels.numba.simd import advance
 
 # The kinds of tasks: outputs of a tile. A chunk through all its tiles, forward, or into a gradient of its own; a block
-# of the sum of the chunks' gradients. Of a shared tile: a part of a layer's product, rows through the other layers, a
-# block of a layer's weights. A piece of the next window's samples. Of per-sample descent: a part of the first layer's
-# products, a sample of the next block, units of the first layer between two samples, a part of a later layer's units
-# forward and back, rows of the block's updates.
-PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY = range(13)
+# of the sum of the chunks' gradients; a block's update, where it waits for the gradient's norm. Of a shared tile: a
+# part of a layer's product, rows through the other layers, a block of a layer's weights. A piece of the next window's
+# samples. Of per-sample descent: a part of the first layer's products, a sample of the next block, units of the first
+# layer between two samples, a part of a later layer's units forward and back, rows of the block's updates.
+PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY, UPDATE = range(
+    14
+)
 
 ARRIVED, DONE, KIND, TICKETS = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
 CLOSED = -1  # the tickets' value once the leader has finished

@@ -32,6 +32,7 @@ from fastnn._kernels.drivers.team import (
     ROWS,
     STAGE,
     TURN,
+    UPDATE,
     arrive,
     close,
     end_phase,
@@ -40,7 +41,7 @@ from fastnn._kernels.drivers.team import (
     run_phase,
 )
 from fastnn._kernels.drivers.turn import turn_units
-from fastnn._kernels.drivers.update import add_chunks, block_at, finish_block, refresh
+from fastnn._kernels.drivers.update import add_chunks, block_at, finish_block, limit_norm, refresh, update_block
 from fastnn._kernels.drivers.walk import walk
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.denormals import FLUSH, float_control, set_float_control
@@ -80,7 +81,7 @@ def predict_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
     A, stride = inputs(job, like, thread, first, 0)
-    forward(job, memory, 0, A, stride, 0, rows)
+    forward(job, memory, 0, A, stride, 0, rows, first)
     output_units(job, thread, memory, rows, advance(reals(like, job.out), first * job.n_outputs))
 
 
@@ -90,7 +91,7 @@ def pass_tile(job: Job, like: Reals, thread: int, first: int, rows: int) -> None
     memory = tile_memory(job, like, thread)
     A, stride = inputs(job, like, thread, first, 0)
     gather(job, like, A, stride, first, rows, 0, job.n_inputs)
-    forward(job, memory, 0, A, stride, 0, rows)
+    forward(job, memory, 0, A, stride, 0, rows, first)
     output_deltas(job, thread, memory, 0, rows, first, row_losses(job, thread))
     if job.backward:
         backward(job, memory, 0, 0, rows)
@@ -154,7 +155,9 @@ def run_batch_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> 
     elif kind == REDUCE:
         layer, begin, end = block_at(job, task)
         add_chunks(job, reals(like, job.sums), chunks_of(job), layer, begin, end)
-        finish_block(job, reals(like, job.sums), layer, begin, end)
+        finish_block(job, thread, reals(like, job.sums), task)
+    elif kind == UPDATE:
+        update_block(job, like, task)
     elif kind == STAGE:
         stage(job, like, task)
     else:
@@ -203,6 +206,8 @@ def begin_step(job: Job, step: int) -> None:
         t = integers(job.step)
         t[0] += 1
         job.rate = numbers(job.rates)[step * job.rate_stride]
+        if job.average != 0:
+            job.average_rate = numbers(job.average_rates)[step * job.average_stride]
         if job.rule == ADAM or job.rule == ADAMW:
             job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
 
@@ -272,6 +277,9 @@ def take_steps(job: Job, like: Reals, thread: int, first: int, last: int) -> Non
     for step in range(first, last):
         begin_step(job, step)
         total = shared_step(job, like, thread) if job.shared else chunked_step(job, like, thread)
+        if job.clipped:
+            limit_norm(job)
+            run_phase(job, like, thread, UPDATE, 0, job.blocks)
         numbers(job.losses)[step] = total / job.batch_rows
 
 
@@ -298,6 +306,7 @@ def end_epoch(job: Job) -> None:
     """Move on to the next epoch's order, learning rates and losses."""
     steps = steps_of(job)
     job.rates += 8 * steps * job.rate_stride
+    job.average_rates += 8 * steps * job.average_stride
     job.losses += 8 * steps
     if job.order != 0:
         job.order += 8 * job.samples

@@ -5,6 +5,8 @@ g is the gradient of the mean loss plus l2 theta; the sums are the gradient time
 
 from __future__ import annotations
 
+from math import sqrt
+
 from fastnn._kernels.drivers.language import Job, Real, Reals
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
@@ -22,12 +24,15 @@ from fastnn._kernels.numba.memory import (
     call,
     field,
     integers,
+    numbers,
     real,
     reals,
 )
 from fastnn._kernels.numba.sample import add_multiple
 from fastnn._kernels.numba.simd import advance, copy, lanes, move
 from fastnn._kernels.numba.update import update
+
+SQUARES = 1024  # added in their type
 
 
 @kernel
@@ -38,15 +43,43 @@ def write_gradient(theta: Reals, sums: Reals, gradient: Reals, n: int, scale: Re
 
 
 @kernel
-def apply(job: Job, offset: int, n: int, sums: Reals, is_weight: bool) -> None:
-    """Take the step of parameters offset .. offset + n, or write their gradient."""
+def shrink(theta: Reals, n: int, change: Real) -> None:
+    """Bring n parameters nearer to 0, and no further: the proximal step of the penalty l1 sum |theta|."""
+    for i in range(n):
+        theta[i] -= max(-change, min(theta[i], change))
+
+
+@kernel
+def approach(theta: Reals, average: Reals, n: int, share: Real) -> None:
+    """Take averages of n parameters a share of the way to them."""
+    for i in range(n):
+        average[i] += share * (theta[i] - average[i])
+
+
+@kernel
+def factor_of(job: Job, layer: int, column: int) -> float:
+    """Return a layer's factor of the rate for weights (0) or biases (1), or of the decay (2)."""
+    return 1.0 if job.factors == 0 else numbers(job.factors)[3 * layer + column]
+
+
+@kernel
+def apply(job: Job, layer: int, offset: int, n: int, sums: Reals, is_weight: bool) -> None:
+    """Take the step of parameters offset .. offset + n of a layer, or write their gradient."""
     theta = advance(reals(sums, job.parameters), offset)
-    if job.training:
-        first = advance(reals(sums, job.state), offset)
-        update(job, sums, theta, first, advance(first, job.n_parameters), n, is_weight)
+    scale, l2 = job.scale, job.l2 if is_weight else 0.0
+    if job.clipped:  # the sums are the gradient by now
+        scale, l2 = job.clipped_to, 0.0
+    if not job.training:
+        gradient = advance(reals(sums, job.gradient), offset)
+        write_gradient(theta, sums, gradient, n, real(theta, scale), real(theta, l2))
         return
-    scale, l2 = real(theta, job.scale), real(theta, job.l2 if is_weight else 0.0)
-    write_gradient(theta, sums, advance(reals(sums, job.gradient), offset), n, scale, l2)
+    first, rate = advance(reals(sums, job.state), offset), job.rate * factor_of(job, layer, 0 if is_weight else 1)
+    decay = job.weight_decay * factor_of(job, layer, 2) if is_weight else 0.0
+    update(job, sums, theta, first, advance(first, job.n_parameters), n, rate, scale, l2, decay)
+    if is_weight and job.l1 > 0.0:
+        shrink(theta, n, real(theta, rate * job.l1))
+    if job.average != 0 and job.average_rate != 0.0:
+        approach(theta, advance(reals(sums, job.average), offset), n, real(theta, job.average_rate))
 
 
 @kernel
@@ -75,32 +108,101 @@ def block_at(job: Job, task: int) -> tuple[int, int, int]:
 
 
 @kernel
-def unflip(job: Job, sums: Reals, layer: int, begin: int, end: int) -> Reals:
-    """Lay columns begin .. end of a layer's flipped sums out as its weights lie in the parameters; return where."""
-    n_out, width_in, flipped = field(job, layer, N_OUT), field(job, layer, WIDTH_IN), advance(sums, begin)
-    if n_out == 1:
-        return flipped
-    rows = advance(sums, n_out * width_in + lanes(sums) + begin * n_out)
-    call(job.transpose, (n_out, end - begin, flipped, width_in, rows, n_out))
-    return rows
+def bias_sums(job: Job, G: Reals, layer: int) -> Reals:
+    """Return the pointer to the biases' sums in those of a layer."""
+    n_in, n_out = field(job, layer, N_IN), field(job, layer, N_OUT)
+    return advance(
+        G, n_out * field(job, layer, WIDTH_IN) if field(job, layer, FLIPPED) else n_in * field(job, layer, WIDTH_OUT)
+    )
 
 
 @kernel
-def finish_block(job: Job, sums: Reals, layer: int, begin: int, end: int) -> None:
-    """Use the finished sums of rows begin .. end of a layer; the row after the weights is the biases'."""
-    n_in, n_out, width = field(job, layer, N_IN), field(job, layer, N_OUT), field(job, layer, WIDTH_OUT)
-    G, flipped = advance(sums, field(job, layer, SUMS)), field(job, layer, FLIPPED)
-    last = min(end, n_in)
-    if end > n_in:  # before the rows above it move
-        bias = n_out * field(job, layer, WIDTH_IN) if flipped else n_in * width
-        apply(job, field(job, layer, BIASES), n_out, advance(G, bias), False)
-    rows = unflip(job, G, layer, begin, last) if flipped else advance(G, begin * width)
-    if n_out != width and not flipped:
-        for i in range(1, last - begin):
-            move(advance(rows, i * n_out), advance(rows, i * width), n_out)
-    apply(job, field(job, layer, WEIGHTS) + begin * n_out, (last - begin) * n_out, rows, True)
+def rows_laid_out(job: Job, G: Reals, layer: int, begin: int) -> Reals:
+    """Return the pointer to where the sums of a layer's rows from ``begin`` on lie as the weights do."""
+    n_out, width_in = field(job, layer, N_OUT), field(job, layer, WIDTH_IN)
+    if not field(job, layer, FLIPPED):
+        return advance(G, begin * field(job, layer, WIDTH_OUT))
+    return advance(G, begin) if n_out == 1 else advance(G, n_out * width_in + lanes(G) + begin * n_out)
+
+
+@kernel
+def lay_out(job: Job, G: Reals, layer: int, begin: int, end: int) -> None:
+    """Lay the sums of a layer's rows out as its weights lie in the parameters: without padding, and not flipped."""
+    n_out, width, rows = field(job, layer, N_OUT), field(job, layer, WIDTH_OUT), rows_laid_out(job, G, layer, begin)
+    if not field(job, layer, FLIPPED):
+        if n_out != width:
+            for i in range(1, end - begin):
+                move(advance(rows, i * n_out), advance(rows, i * width), n_out)
+    elif n_out > 1:
+        call(job.transpose, (n_out, end - begin, advance(G, begin), field(job, layer, WIDTH_IN), rows, n_out))
+
+
+@kernel
+def use_block(job: Job, G: Reals, layer: int, begin: int, end: int) -> None:
+    """Use the laid out sums of rows begin .. end of a layer; the row after the weights is the biases'."""
+    n_in, n_out = field(job, layer, N_IN), field(job, layer, N_OUT)
+    if end > n_in:
+        apply(job, layer, field(job, layer, BIASES), n_out, bias_sums(job, G, layer), False)
+    offset, rows = field(job, layer, WEIGHTS) + begin * n_out, rows_laid_out(job, G, layer, begin)
+    apply(job, layer, offset, (min(end, n_in) - begin) * n_out, rows, True)
     if job.training:
-        refresh(job, sums, layer, begin, end)
+        refresh(job, G, layer, begin, end)
+
+
+@kernel
+def sum_of_squares(job: Job, thread: int, v: Reals, n: int) -> float:
+    """Return the sum of the squares of n numbers: of some at a time in their type, of those sums in float64."""
+    total, whole, one = 0.0, n // lanes(v) * lanes(v), advance(reals(v, job.logits), thread * job.logits_size)
+    for i in range(0, whole, SQUARES):
+        call(job.dots, (1, min(SQUARES, whole - i), advance(v, i), 0, advance(v, i), one))
+        total += one[0]
+    for i in range(whole, n):
+        total += v[i] * v[i]
+    return total
+
+
+@kernel
+def measure_block(job: Job, thread: int, G: Reals, task: int) -> None:
+    """Turn a block's laid out sums into the gradient, with its penalty, and note the sum of its squares."""
+    layer, begin, end = block_at(job, task)
+    n_in, n_out, theta = field(job, layer, N_IN), field(job, layer, N_OUT), reals(G, job.parameters)
+    n, rows, total = (min(end, n_in) - begin) * n_out, rows_laid_out(job, G, layer, begin), 0.0
+    W, scale, l2 = advance(theta, field(job, layer, WEIGHTS) + begin * n_out), real(G, job.scale), real(G, job.l2)
+    write_gradient(W, rows, rows, n, scale, l2)
+    if end > n_in:
+        b, sums = advance(theta, field(job, layer, BIASES)), bias_sums(job, G, layer)
+        write_gradient(b, sums, sums, n_out, scale, real(G, 0.0))
+        total = sum_of_squares(job, thread, sums, n_out)
+    numbers(job.norms)[task] = total + sum_of_squares(job, thread, rows, n)
+
+
+@kernel
+def finish_block(job: Job, thread: int, sums: Reals, task: int) -> None:
+    """Use the finished sums of a block, or only measure them."""
+    layer, begin, end = block_at(job, task)
+    G = advance(sums, field(job, layer, SUMS))
+    lay_out(job, G, layer, begin, min(end, field(job, layer, N_IN)))
+    if job.clipped:
+        measure_block(job, thread, G, task)
+    else:
+        use_block(job, G, layer, begin, end)
+
+
+@kernel
+def update_block(job: Job, like: Reals, task: int) -> None:
+    """Use a block that has been measured."""
+    layer, begin, end = block_at(job, task)
+    use_block(job, advance(reals(like, job.sums), field(job, layer, SUMS)), layer, begin, end)
+
+
+@kernel
+def limit_norm(job: Job) -> None:
+    """Set the factor that scales a gradient of a larger norm to the largest one."""
+    total = 0.0
+    for task in range(job.blocks):
+        total += numbers(job.norms)[task]
+    norm = sqrt(total)
+    job.clipped_to = job.clip_norm / norm if norm > job.clip_norm else 1.0
 
 
 @kernel

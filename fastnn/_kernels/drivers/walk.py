@@ -116,7 +116,8 @@ def one_output_losses(job: Job, like: Reals) -> None:
     """Write the losses of the block's steps, for all of them at once."""
     logits, losses = advance(reals(like, job.tiles), job.compact), advance(numbers(job.losses), job.tile_start)
     targets, values = advance(logits, job.tile_rows), advance(logits, 2 * job.tile_rows)
-    call(job.loss_and_delta, (job.loss, logits, targets, values, job.tile_count))
+    no_numbers = reals(like, job.loss_numbers)  # nor has a loss that comes here any
+    call(job.loss_and_delta, (job.loss, logits, targets, no_numbers, values, job.tile_count))
     for t in range(job.tile_count):
         losses[t] = values[t] * numbers(job.block_weights)[t]
 

@@ -74,8 +74,8 @@ def _choice_of_lanes(table: Table, unchanged: int) -> Callable[..., Any]:
 def _choice_of_maps(table: Table, inputs: Sequence[int], outputs: Sequence[int]) -> Callable[..., Any]:
     """Return the typing of an intrinsic (code, slope, pointers..., n) of loops over arrays.
 
-    ``inputs`` and ``outputs`` say which arrays equations take, and where results go; one of fewer results leaves the
-    last places alone.
+    ``inputs`` and ``outputs`` say which arrays equations take, and where results go; one of fewer leaves the last ones
+    alone.
     """
 
     def typing(code, kind, *rest):
@@ -87,8 +87,9 @@ def _choice_of_maps(table: Table, inputs: Sequence[int], outputs: Sequence[int])
             slope = context.cast(builder, slope, kind, real)
 
             def emit(equation):
-                constants = [slope] if signature(equation).numbers else []
-                given, places = [arrays[i] for i in inputs], [arrays[i] for i in outputs][: signature(equation).results]
+                elements, constants, results = signature(equation)
+                constants = [slope] if constants else []
+                given, places = [arrays[i] for i in inputs[: len(elements)]], [arrays[i] for i in outputs[:results]]
                 call_map(builder, equation, context.get_value_type(real), given, places, constants, n)
 
             _choose(builder, code, table, emit)
@@ -105,7 +106,7 @@ _activate, _multiply_by_derivative = (
     _choice_of_maps(EQUATIONS, (0,), (0, 1)),
     _choice_of_maps(DERIVATIVES, (0, 1), (1,)),
 )
-_loss_and_delta = _choice_of_maps(VALUES_AND_DELTAS, (0, 1), (2, 0))
+_loss_and_delta = _choice_of_maps(VALUES_AND_DELTAS, (0, 1, 2), (3, 0))
 
 
 @intrinsic
@@ -133,9 +134,9 @@ def derivative_map(typingctx, activation, slope, saved, delta, n):
 
 
 @intrinsic
-def loss_map(typingctx, loss, slope, z, y, value, n):
+def loss_map(typingctx, loss, slope, z, y, numbers, value, n):
     """Compute value[:n] and the deltas z[:n]; no loss has a slope."""
-    return _loss_and_delta(loss, slope, z, y, value, n)
+    return _loss_and_delta(loss, slope, z, y, numbers, value, n)
 
 
 @kernel
@@ -166,6 +167,9 @@ def log_array(z, n):
 
 
 @kernel
-def loss_and_delta(loss, z, y, value, n):
-    """Compute the losses value[:n] of z and the targets y for the loss's code, and the deltas in place of z."""
-    loss_map(loss, 0.0, z, y, value, n)
+def loss_and_delta(loss, z, y, numbers, value, n):
+    """Compute the losses value[:n] of z and the targets y for the loss's code, and the deltas in place of z.
+
+    Only losses that take a number for each output read them.
+    """
+    loss_map(loss, 0.0, z, y, numbers, value, n)

@@ -19,6 +19,7 @@ from fastnn._kernels.drivers import primitives
 from fastnn._kernels.numba import elementwise
 from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder, entry_point
 from fastnn._kernels.numba.dots import add_rows, add_rows_and_ask, dots, gram_rows, total_of
+from fastnn._kernels.numba.dropout import drop_units
 from fastnn._kernels.numba.memory import JOB_TYPE, call
 from fastnn._kernels.numba.multiply import multiply
 from fastnn._kernels.numba.narrow import walk_narrow
@@ -43,7 +44,7 @@ PRIMITIVES = {
     function.py_func.__name__: function
     for function in (
         multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
-        elementwise.multiply_by_derivative, elementwise.exp_array, elementwise.log_array,
+        elementwise.multiply_by_derivative, drop_units, elementwise.exp_array, elementwise.log_array,
         elementwise.loss_and_delta, softmax_columns, delta_columns, add_multiple, finish_outputs,
         update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors, walk_narrow,
     )

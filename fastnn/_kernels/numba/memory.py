@@ -16,8 +16,8 @@ from fastnn._kernels.schema import COLUMNS, NUMBERS, WORD, WORDS
 
 # Numbers of a type: Numba compiles a function anew for each plain number that it is called with.
 (
-    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, PACKED, BIAS, TRANSPOSED, OUTPUTS, SAVED, DELTAS,
-    SUMS, DEFERRED, SPLIT, FIRST_BLOCK, FLIPPED,
+    N_IN, N_OUT, WIDTH_IN, WIDTH_OUT, WEIGHTS, BIASES, ACTIVATION, DERIVATIVE, DROPPED, PACKED, BIAS, TRANSPOSED,
+    OUTPUTS, SAVED, DELTAS, SUMS, DEFERRED, SPLIT, FIRST_BLOCK, FLIPPED,
 ) = map(np.int64, range(len(COLUMNS)))  # fmt: skip
 
 

@@ -20,15 +20,15 @@ rmsprop_map, adamw_map = map_of(updates.rmsprop), map_of(updates.adamw)
 
 
 @kernel
-def step_sgd(job, theta, sums, n, scale, l2):
+def step_sgd(theta, sums, n, rate, scale, l2):
     """Take gradient descent's step of n parameters."""
-    sgd_map((sums, theta), (theta,), (job.rate, scale, l2), n)
+    sgd_map((sums, theta), (theta,), (rate, scale, l2), n)
 
 
 @kernel
-def step_momentum(job, theta, v, sums, n, scale, l2):
+def step_momentum(job, theta, v, sums, n, rate, scale, l2):
     """Take momentum's step of n parameters, or Nesterov's."""
-    constants = (job.rate, job.momentum, scale, l2)
+    constants = (rate, job.momentum, scale, l2)
     if job.nesterov:
         nesterov_map((sums, theta, v), (theta, v), constants, n)
     else:
@@ -36,32 +36,32 @@ def step_momentum(job, theta, v, sums, n, scale, l2):
 
 
 @kernel
-def step_rmsprop(job, theta, s, sums, n, scale, l2):
+def step_rmsprop(job, theta, s, sums, n, rate, scale, l2):
     """Take RMSprop's step of n parameters."""
-    constants = (job.rate, job.second, 1 - job.second, job.epsilon, scale, l2)
+    constants = (rate, job.second, 1 - job.second, job.epsilon, scale, l2)
     rmsprop_map((sums, theta, s), (theta, s), constants, n)
 
 
 @kernel
-def step_adam(job, theta, v, s, sums, n, scale, l2, keep):
+def step_adam(job, theta, v, s, sums, n, rate, scale, l2, keep):
     """Take Adam's step of n parameters, or AdamW's: without it ``keep`` is 1."""
-    rate, correction = job.rate / job.correction1, 1 / math.sqrt(job.correction2)
+    corrected, correction = rate / job.correction1, 1 / math.sqrt(job.correction2)
     beta1, beta2 = job.momentum, job.second
-    constants = (rate, beta1, 1 - beta1, beta2, 1 - beta2, job.epsilon, correction, keep, scale, l2)
+    constants = (corrected, beta1, 1 - beta1, beta2, 1 - beta2, job.epsilon, correction, keep, scale, l2)
     adamw_map((sums, theta, v, s), (theta, v, s), constants, n)
 
 
 @kernel
-def update(job, sums, theta, first, second, n, is_weight):
+def update(job, sums, theta, first, second, n, rate, scale, l2, weight_decay):
     """Take the optimizer's step of n parameters, whose state is ``first`` and ``second`` as far as the rule has one."""
-    scale, l2 = real(theta, job.scale), real(theta, job.l2 if is_weight else 0.0)
+    scale, l2 = real(theta, scale), real(theta, l2)
     if job.rule == SGD:
         if job.momentum == 0:
-            step_sgd(job, theta, sums, n, scale, l2)
+            step_sgd(theta, sums, n, rate, scale, l2)
         else:
-            step_momentum(job, theta, first, sums, n, scale, l2)
+            step_momentum(job, theta, first, sums, n, rate, scale, l2)
     elif job.rule == RMSPROP:
-        step_rmsprop(job, theta, first, sums, n, scale, l2)
+        step_rmsprop(job, theta, first, sums, n, rate, scale, l2)
     else:
-        decay = job.rate * job.weight_decay if job.rule == ADAMW and is_weight else 0.0
-        step_adam(job, theta, first, second, sums, n, scale, l2, real(theta, 1 - decay))
+        decay = rate * weight_decay if job.rule == ADAMW else 0.0
+        step_adam(job, theta, first, second, sums, n, rate, scale, l2, real(theta, 1 - decay))
