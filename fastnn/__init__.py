@@ -9,6 +9,7 @@ from fastnn.activations import leaky_relu
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
 from fastnn.optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
+from fastnn.own_functions import activation_from, loss_from
 from fastnn.stopping import EarlyStopping
 
 __version__ = "0.1.0"
@@ -23,12 +24,14 @@ __all__ = [
     "History",
     "Network",
     "RMSprop",
+    "activation_from",
     "backend",
     "datasets",
     "get_backend",
     "get_num_threads",
     "leaky_relu",
     "load",
+    "loss_from",
     "losses",
     "optimizers",
     "schedules",

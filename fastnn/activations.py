@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from fastnn._checks import check_choice, check_real
 from fastnn._kernels.contract import Activation as Code
+from fastnn._kernels.contract import Formula
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Activation:
         g(z), and g'(z) written in the output a = g(z).
     gain : {"glorot", "he"}
         The initialiser that keeps the variance of its signals from layer to layer.
-    code : int
-        How kernels know it.
+    code : Code or Formula
+        How kernels know it; one of your own by its formula.
     slope : float
         The slope of leaky_relu for z < 0; no other activation has one.
     """
@@ -30,7 +31,7 @@ class Activation:
     equation: str
     derivative: str
     gain: str
-    code: Code
+    code: Code | Formula
     slope: float = 0.0
 
 
@@ -66,7 +67,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 def find_activation(activation: str | Activation) -> Activation:
     """Return the activation of that name; an Activation is returned as it is."""
     if isinstance(activation, Activation):
-        if activation.code not in {known.code for known in ACTIVATIONS.values()}:
+        if isinstance(activation.code, Code) and activation.code not in {known.code for known in ACTIVATIONS.values()}:
             raise ValueError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation.name!r}, an output unit"
             )

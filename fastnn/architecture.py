@@ -14,9 +14,9 @@ import numpy.typing as npt
 from fastnn._checks import check_integer, check_real
 from fastnn._kernels import reference
 from fastnn._kernels.contract import Array, Model
-from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
+from fastnn.activations import Activation, find_activation
 from fastnn.losses import Loss, find_loss
-from fastnn.losses import from_description as loss_from_description
+from fastnn.own_functions import describe_activation, described_activation, described_loss
 
 DTYPES = ("float32", "float64")
 
@@ -75,9 +75,9 @@ class Architecture:
             sizes=self.sizes,
             weights=(0, *ends[:-1].tolist()),
             biases=tuple((ends - n_out).tolist()),
-            activations=(*(int(a.code) for a in self.activations), int(self.loss.output)),
+            activations=(*(a.code for a in self.activations), self.loss.output),
             slopes=(*(a.slope for a in self.activations), 0.0),
-            loss=int(self.loss.code),
+            loss=self.loss.code,
             dropout=(*self.dropout, 0.0) if any(self.dropout) else (),
             loss_numbers=self.loss.numbers(self.sizes[-1]),
             smoothing=self.loss.smoothing,
@@ -98,7 +98,7 @@ class Architecture:
         """Return the architecture in names and numbers, as it is saved."""
         return {
             "sizes": self.sizes,
-            "activations": [{"name": a.name, "slope": a.slope} for a in self.activations],
+            "activations": [describe_activation(a) for a in self.activations],
             "loss": self.loss.describe(),
             "dtype": self.dtype.name,
             **({"dropout": self.dropout} if any(self.dropout) else {}),
@@ -107,11 +107,8 @@ class Architecture:
     @classmethod
     def from_description(cls, about: dict[str, Any]) -> Architecture:
         """Return the architecture that ``describe`` described."""
-        activations = [
-            leaky_relu(a["slope"]) if a["name"] == "leaky_relu" else ACTIVATIONS[a["name"]]
-            for a in about["activations"]
-        ]
-        loss = loss_from_description(about["loss"])
+        activations = [described_activation(a) for a in about["activations"]]
+        loss = described_loss(about["loss"])
         return cls.of(about["sizes"], activations, loss, about["dtype"], about.get("dropout", 0.0))
 
     def __reduce__(self) -> tuple[Callable[..., Architecture], tuple[dict[str, Any]]]:

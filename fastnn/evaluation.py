@@ -13,6 +13,7 @@ from fastnn._kernels.contract import Activation, Array, Data
 from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
 from fastnn.data import Classes, Given, Standardizer
+from fastnn.own_functions import OwnLoss
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
@@ -68,6 +69,8 @@ def score_of(
         Of the samples.
     """
     loss = architecture.loss
+    if isinstance(loss, OwnLoss):
+        return loss.score(outputs, targets, weights)
     if not loss.classifies:
         levels = loss.numbers(architecture.sizes[-1]) if loss.code == Code.QUANTILE else ()
         return scores.explained(outputs, targets, scores.DEVIANCES.get(loss.code, scores.R2), levels, weights)

@@ -61,6 +61,11 @@ class Loss:
         return self.code.kind == "classes"
 
     @property
+    def domain(self) -> str:
+        """The values that targets may take."""
+        return self.code.domain
+
+    @property
     def has_units(self) -> bool:
         """Whether the outputs are numbers of any size, in the targets' units."""
         return not self.classifies and self.output == ActivationCode.IDENTITY

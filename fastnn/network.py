@@ -64,11 +64,13 @@ class Network:
         Units of each layer, inputs first, outputs last; two sizes make a linear, logistic or softmax regression.
     activation : str, Activation or a sequence of them, default "sigmoid"
         Of all hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01), "elu",
-        "selu", "gelu", "silu", "mish", "softplus", or ``leaky_relu(slope)``.
+        "selu", "gelu", "silu", "mish", "softplus", ``leaky_relu(slope)``, or one of your own from
+        ``activation_from(lambda z: ...)``.
     loss : str or Loss, default "softmax_cross_entropy"
         A class of ``fastnn.losses`` with its arguments, such as ``Huber(delta=2.0)``, or a name for its defaults:
         "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "absolute_error", "huber", "quantile",
-        "poisson", "hinge". It fixes the output unit: softmax, sigmoid, exp for Poisson, otherwise the identity.
+        "poisson", "hinge". It fixes the output unit: softmax, sigmoid, exp for Poisson, otherwise the
+        identity. One of your own, ``loss_from(lambda z, y: ...)``, is of plain outputs z.
     dtype : {"float32", "float64"}
         Of the parameters and of all computation.
     rng : int, numpy.random.Generator or None
@@ -423,8 +425,8 @@ class Network:
         squared error d = (y - h)^2, c the mean: for the squared error and Huber's loss. For the absolute error and
         quantiles d is the loss and c the quantile of y, for Poisson the deviance 2 (y log(y / h) - y + h) and the mean.
         Missing targets are left out. An output all of whose targets are the same has none, NaN: a UserWarning names it,
-        and the mean is over the others. With weights, all of these sums and means are weighted. Targets are compared as
-        they are given, in float64, also by a float32 network.
+        and the mean is over the others. For a loss of your own it is minus the mean loss. With weights, all of these
+        sums and means are weighted. Targets are compared as they are given, in float64, also by a float32 network.
         """
         given, state = self._given(X, y, sample_weight), self.state
         outputs = evaluation.predicted(self.architecture, state.parameters, given.data.X, state.target_scale)

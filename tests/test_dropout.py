@@ -15,6 +15,7 @@ NETS = {  # sizes, activations, shares: narrow, several groups of 128 units, a p
     "7-10-15-2": ((7, 10, 15, 2), ("tanh", "leaky_relu"), (0.2, 0.0)),
     "9-300-33-3": ((9, 300, 33, 3), ("relu", "gelu"), (0.5, 0.25)),
     "140-150-160-5": ((140, 150, 160, 5), ("identity", "sigmoid"), (0.1, 0.9)),
+    "9-20-33-3": ((9, 20, 33, 3), ("silu", "selu"), (0.5, 0.25)),
 }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import need
 
-from fastnn._equations import activations, c, functions, losses, updates
+from fastnn._equations import activations, c, functions, losses, operations, updates
 from fastnn._equations.algebra import signature
 from fastnn._kernels.drivers import generate
 
@@ -178,6 +178,32 @@ def logits(dtype):
     return x[np.abs(x) < 1e15]
 
 
+def from_minus_one(dtype):
+    """From -1 on, dense there and near 0."""
+    near = 10.0 ** np.linspace(-40, 0, 10_001)
+    x = np.concatenate([near - 1, -near, near, 10.0 ** np.linspace(0, 30, 1001), [np.inf, np.nan, -0.0]])
+    return x.astype(dtype)
+
+
+def pairs(dtype):
+    """Numbers of every size with others, with themselves, and with their opposites."""
+    x = whole_range(dtype)
+    other = np.random.default_rng(1).permutation(x)
+    return np.concatenate([x, x, x]), np.concatenate([other, x, -x])
+
+
+def of_one_sign(dtype):
+    """Pairs of not negative numbers, whose logarithm of the sum of exponentials cancels nothing; and infinities."""
+    x = np.concatenate([logits(dtype), [2.5, np.inf, -np.inf, np.inf, -np.inf, np.nan, 1.0]]).astype(dtype)
+    y = np.concatenate([np.abs(logits(dtype)), [2.5, np.inf, -np.inf, -np.inf, 0.0, 1.0, np.nan]]).astype(dtype)
+    return x, y
+
+
+def with_condition(dtype):
+    x, y = pairs(dtype)
+    return (np.random.default_rng(2).integers(0, 2, x.shape).astype(dtype), x, y)
+
+
 def moments(dtype):
     """Second moments: AVX-512's root takes the smallest normal number for all below."""
     x = not_negative(dtype)
@@ -237,6 +263,17 @@ CASES = (
     Case(activations.elu_derivative, lambda a, d: np.where(a > 0, d, d * (1 + a)), with_delta(outputs_of_elu), bound=1),
     Case(activations.selu, selu, of_one(whole_range), bound=3),
     Case(activations.saved_derivative, lambda s, d: s * d, with_delta(outputs), bound=0.5),
+    Case(functions.log1p, np.log1p, of_one(from_minus_one), bound=2),
+    Case(functions.expm1, np.expm1, of_one(whole_range), bound=2.5),
+    Case(operations.logaddexp, np.logaddexp, lambda t: (logits(t), 0 * logits(t)), bound=2),
+    Case(operations.logaddexp, np.logaddexp, of_one_sign, bound=2),
+    Case(operations.absolute, np.abs, of_one(whole_range), bound=0),
+    Case(operations.maximum, np.maximum, pairs, bound=0),
+    Case(operations.minimum, np.minimum, pairs, bound=0),
+    Case(operations.less, np.less, pairs, bound=0),
+    Case(operations.less_equal, np.less_equal, pairs, bound=0),
+    Case(operations.equal, np.equal, pairs, bound=0),
+    Case(operations.where, lambda c, x, y: np.where(c > 0, x, y), with_condition, bound=0),
     Case(losses.sigmoid_cross_entropy, lambda z, y: softplus(z), with_target(0.0), bound=2),
     Case(losses.sigmoid_cross_entropy, lambda z, y: softplus(-z), with_target(1.0), bound=2),
     Case(losses.sigmoid_cross_entropy_delta, lambda z, y: sigmoid(z), with_target(0.0), bound=2.5),

@@ -31,6 +31,8 @@ PARITY = (
     "test_equations.py::test_other_equations_in_numba",
     "test_exact_sgd.py::test_numbers_of_samples_around_whole_blocks",
     "test_exact_sgd.py::test_threads_change_no_bit",
+    "test_own_functions.py::test_values_of_every_size",
+    "test_own_functions.py::test_each_net_in_each_mode",
 )
 
 

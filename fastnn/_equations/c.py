@@ -10,11 +10,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from fastnn._equations import functions, losses
 from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
 from fastnn._equations.algebra import Equation, Value, signature, trace
+from fastnn._equations.formula import FIRST_ADDRESS
 from fastnn._equations.losses import VALUES_AND_DELTAS, Loss
+from fastnn._equations.operations import OPERATIONS as FORMULA_OPERATIONS
+from fastnn._equations.operations import Operation
 from fastnn._equations.updates import NUMBERS, Rule
 
 RULES = {row: row.equation for row in Rule}
@@ -89,10 +93,18 @@ def _loop(equation: Equation) -> Iterator[str]:
     yield "}"
 
 
+Row = Activation | Loss | Rule | Operation
+
+
+def _code(row: Row) -> str:
+    """Return the name of a code in C."""
+    return f"FASTNN_{'OPERATION_' if isinstance(row, Operation) else ''}{row.name}"
+
+
 def _choice(
     head: str,
     code: str,
-    table: Mapping[Activation, Equation] | Mapping[Loss, Equation] | Mapping[Rule, Equation],
+    table: Mapping[Any, Equation],
     inputs: Sequence[str],
     outputs: Sequence[str] = (),
 ) -> Iterator[str]:
@@ -105,9 +117,9 @@ def _choice(
         elements, numbers, results = signature(equation)
         arguments = [*inputs[: len(elements)], *outputs[:results], *numbers]
         if outputs:
-            yield f"    case FASTNN_{row.name}: {equation.__name__}_map({', '.join(arguments)}, n); break;"
+            yield f"    case {_code(row)}: {equation.__name__}_map({', '.join(arguments)}, n); break;"
         else:
-            yield f"    case FASTNN_{row.name}: return {equation.__name__}_vec({', '.join(arguments)});"
+            yield f"    case {_code(row)}: return {equation.__name__}_vec({', '.join(arguments)});"
     yield from ("    default: break;" if outputs else f"    default: return {inputs[-1]};", "    }", "}")
 
 
@@ -118,13 +130,17 @@ def _choices() -> Iterator[str]:
     from_output = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
     yield from _choice(vectors.format("activated", "z"), "activation", from_output, ["z"])
     yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", DERIVATIVES, ["a", "delta"])
-    head = arrays.format("activate", "REAL *z, REAL *saved")
+    head = arrays.format("activate_by_code", "REAL *z, REAL *saved")
     yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
     yield from _choice(head, "activation", DERIVATIVES, ["a", "delta"], ["delta"])
     arguments = "REAL *z, const REAL *y, const REAL *numbers, REAL *value, ptrdiff_t n"
-    head = f"static void loss_and_delta(ptrdiff_t loss, {arguments})"
+    head = f"static void loss_and_delta_by_code(ptrdiff_t loss, {arguments})"
     yield from _choice(head, "loss", VALUES_AND_DELTAS, ["z", "y", "numbers"], ["value", "z"])
+    head = (
+        "static void operate(ptrdiff_t operation, const REAL *a, const REAL *b, const REAL *c, REAL *to, ptrdiff_t n)"
+    )
+    yield from _choice(head, "operation", FORMULA_OPERATIONS, ["a", "b", "c"], ["to"])
     state, numbers = ("theta", "m1", "m2"), ", ".join(f"REAL {name}" for name in NUMBERS)
     arguments = f"int rule, const REAL *sums, {', '.join(f'REAL *{name}' for name in state)}, {numbers}, ptrdiff_t n"
     yield from _choice(f"INLINE void take_step({arguments})", "rule", RULES, ["sums", *state], state)
@@ -132,10 +148,12 @@ def _choices() -> Iterator[str]:
 
 def header(others: Sequence[Equation] = ()) -> str:
     """Return equations.h: what the primitives call, and other equations."""
-    tables = (*EQUATIONS.values(), *DERIVATIVES.values(), *VALUES_AND_DELTAS.values(), *RULES.values())
+    chosen = (EQUATIONS, DERIVATIVES, VALUES_AND_DELTAS, FORMULA_OPERATIONS, RULES)
+    tables = [equation for table in chosen for equation in table.values()]
     equations = dict.fromkeys([*FUNCTIONS, *tables, *others])  # each once
     names = [f"{equation.__name__}_{ending}" for equation in equations for ending in ("vec", "map")]
-    names += ["activated", "times_derivative", "activate", "multiply_by_derivative", "loss_and_delta", "take_step"]
+    names += ["activated", "times_derivative", "activate_by_code", "multiply_by_derivative"]
+    names += ["loss_and_delta_by_code", "operate", "take_step"]
     lines = ["/* Made of fastnn/_equations by its c.py: the equations of one level and type. */"]
     lines += [f"#define {name} NAME({name})" for name in names]
     for bits, (condition, instructions) in product((32, 64), LEVELS):
@@ -150,9 +168,11 @@ def header(others: Sequence[Equation] = ()) -> str:
 
 def codes() -> str:
     """Return codes.h."""
-    tables = (", ".join(f"FASTNN_{row.name} = {int(row)}" for row in table) for table in (Activation, Loss, Rule))
-    enums = "".join(f"enum {{ {table} }};\n" for table in tables)
-    return f"/* Made of fastnn/_equations by its c.py: the codes of activations, losses and update rules. */\n{enums}"
+    tables: tuple[type[Row], ...] = (Activation, Loss, Rule, Operation)
+    lists = [[f"{_code(row)} = {int(row)}" for row in table] for table in tables]
+    lists.append([f"FASTNN_FIRST_ADDRESS = {FIRST_ADDRESS}"])
+    enums = "".join(f"enum {{ {', '.join(rows)} }};\n" for rows in lists)
+    return f"/* Made of fastnn/_equations by its c.py: the codes of all tables. */\n{enums}"
 
 
 def write(folder: Path) -> None:

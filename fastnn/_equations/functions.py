@@ -168,3 +168,20 @@ def larger(x: Value, y: Value) -> Value:
 def chosen(x: Value, y: Value, a: Value, b: Value) -> Value:
     """Return a where x = y, b elsewhere."""
     return select(x.equals(y), a, b)
+
+
+def log1p(x: Value) -> Value:
+    """Return log(1 + x): what the sum loses by its rounding is put back (Higham 2002, section 1.14.1)."""
+    total = x + 1.0
+    lost = ((total - 1.0) - x) / total
+    large = log(total)
+    small = select(x > -1.0, large - lost, large)
+    return select(x > 1.0, large, small)
+
+
+def expm1(x: Value) -> Value:
+    """Return e^x - 1, near 0 from 2^n (e^r - 1) + (2^n - 1), x = n ln(2) + r, which loses nothing."""
+    near = x.at_least(-1.0).at_most(1.0)
+    shifted, exp_r_minus_1 = _reduce(near)
+    scale = _power_of_two(shifted.as_integer())
+    return select(minus_abs(x) > -1.0, fma(scale, exp_r_minus_1, scale - 1.0), exp(x) - 1.0)

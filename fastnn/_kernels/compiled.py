@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels import division
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Optimizer, Rule
+from fastnn._kernels.contract import Array, Data, Formula, Integers, Loss, Model, Optimizer, Rule, saves
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
@@ -24,7 +24,6 @@ _ANY_NUMBER = 1 << 20  # of threads; work that is for one thread alone then need
 _NO_LABELS = np.empty(0, dtype=np.int64)
 
 
-_SAVING = frozenset(int(code) for code in Activation if code.saves)
 _CANONICAL = frozenset(int(code) for code in Loss if code.is_canonical)
 
 
@@ -34,10 +33,10 @@ def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
     Their rule has no state, they take derivatives from outputs, and the delta of a single output behind a hidden layer
     is its value minus the target.
     """
-    if rule != Rule.SGD or state_vectors > 0 or any(model.dropout) or not _SAVING.isdisjoint(model.activations[:-1]):
+    if rule != Rule.SGD or state_vectors > 0 or any(model.dropout) or any(map(saves, model.activations[:-1])):
         return False
     single = len(model.sizes) > 2 and model.sizes[-1] == 1
-    return not single or (model.loss in _CANONICAL and not model.masked)
+    return not isinstance(model.loss, Formula) and (not single or (model.loss in _CANONICAL and not model.masked))
 
 
 def is_bare(optimizer: Optimizer) -> bool:
@@ -60,6 +59,10 @@ class CompiledKernels(ABC):
         """Return the addresses of the compiled functions that kernels call through the job."""
 
     @abstractmethod
+    def address(self, formula: Formula, itemsize: int) -> int:
+        """Return the address of what computes a formula; it stays for as long as the process."""
+
+    @abstractmethod
     def run(self, job: Job) -> bool:
         """Do the job; return whether all threads are done with it, so that it can serve another call."""
 
@@ -73,7 +76,10 @@ class CompiledKernels(ABC):
         return self._job(self._plan(model, itemsize, request))
 
     def _job(self, planned: Plan) -> Job:
-        return Job(planned, self.functions(planned.layout.itemsize, planned.request.per_sample))
+        model, itemsize = planned.model, planned.layout.itemsize
+        own = [each for each in (*model.activations, model.loss) if isinstance(each, Formula)]
+        formulas = {formula: self.address(formula, itemsize) for formula in own}
+        return Job(planned, self.functions(itemsize, planned.request.per_sample), formulas)
 
     def _plan(self, model: Model, itemsize: int, request: Request) -> Plan:
         lanes, costs = self.lanes(itemsize), division.COSTS
@@ -90,9 +96,11 @@ class CompiledKernels(ABC):
             self._pool.give(job)
         return loss
 
-    def dense_forward(self, A: Array, W: Array, b: Array, activation: int, slope: float, out: Array) -> None:
+    def dense_forward(
+        self, A: Array, W: Array, b: Array, activation: int | Formula, slope: float, out: Array
+    ) -> None:  # fmt: skip
         """Write out = g(A W + b)."""
-        codes, offsets = (int(activation),), ((0,), (W.size,))
+        codes, offsets = (activation,), ((0,), (W.size,))
         model = Model(W.shape, *offsets, codes, (slope,), int(Loss.SQUARED_ERROR))
         self.forward(model, np.concatenate((W.ravel(), b)), A, out)
 

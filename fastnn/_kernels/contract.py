@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 # The codes by which kernels know them: the rows of the equations' tables.
 from fastnn._equations.activations import Activation as Activation
+from fastnn._equations.formula import Formula as Formula
 from fastnn._equations.losses import Loss as Loss
 from fastnn._equations.updates import Rule as Rule
 
@@ -45,20 +46,26 @@ class Model(NamedTuple):
     """A network's architecture: where each layer lies in the flat parameter vector, and what it computes.
 
     Layer l (from 0) maps ``sizes[l]`` units to ``sizes[l + 1]``: its weights, (n_in, n_out) in C order, begin at
-    ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes.
+    ``weights[l]``, its biases at ``biases[l]``. The last activation is the output unit that the loss fixes. In a
+    code's place may be the formula of a function of one's own: g(z) and g'(z), or a loss of z and y and its derivative.
     """
 
     sizes: tuple[int, ...]  # (L,)
     weights: tuple[int, ...]  # (L - 1,) offsets
     biases: tuple[int, ...]  # (L - 1,) offsets
-    activations: tuple[int, ...]  # (L - 1,) Activation codes
+    activations: tuple[int | Formula, ...]  # (L - 1,) Activation codes
     slopes: tuple[float, ...]  # (L - 1,) leaky_relu's slope for z < 0, otherwise unused
-    loss: int  # a Loss code
+    loss: int | Formula  # a Loss code
     dropout: tuple[float, ...] = ()  # (L - 1,) the share of a layer's units that is dropped while training, or none
     loss_numbers: tuple[float, ...] = ()  # (K,) Huber's threshold or a quantile's level; () where the loss has none
     smoothing: float = 0.0  # e, of a cross entropy's labels: the target (1 - e) y + e / K, of sigmoid (1 - e) y + e / 2
     masked: bool = False  # whether a target that is NaN counts for nothing
     n_targets: int = 0  # columns of the targets: 1 where all outputs share one, otherwise K; 0 stands for K
+
+
+def saves(activation: int | Formula) -> bool:
+    """Return whether the forward pass keeps what the derivative needs: it does not follow from the output."""
+    return isinstance(activation, Formula) or Activation(activation).saves
 
 
 class Data(NamedTuple):
@@ -97,4 +104,16 @@ class Optimizer(NamedTuple):
     seed: int = 0  # of dropout, with the step
 
 
-__all__ = ["Activation", "Array", "Data", "Integers", "Loss", "Model", "Numbers", "Optimizer", "Rule"]
+__all__ = [
+    "Activation",
+    "Array",
+    "Data",
+    "Formula",
+    "Integers",
+    "Loss",
+    "Model",
+    "Numbers",
+    "Optimizer",
+    "Rule",
+    "saves",
+]

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Model, Optimizer
+from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Model, Optimizer, saves
 from fastnn._kernels.division import Costs, Division, Request, divide
 from fastnn._kernels.layout import Layout, layout
 from fastnn._kernels.schema import CACHE_LINE, CALL, COLUMNS, FIRST_WORDS, NUMBERS, STRUCT_WORDS, WORD, WORDS
 from fastnn._kernels.workspace import Workspace, lay_out
 
+TIMES_SAVED = int(Activation.GELU)  # on the way back: the deltas times what has been saved
 _CALL = struct.Struct("".join("d" if name in NUMBERS else "q" for name in CALL))
 
 
@@ -41,8 +42,8 @@ class Plan:
 def plan(model: Model, lanes: int, itemsize: int, request: Request, threads: int, costs: Costs) -> Plan:
     """Return the plan of a request, for at most so many threads."""
     dropout = model.dropout or (0.0,) * len(model.activations)
-    saves = tuple(Activation(code).saves or p > 0 for code, p in zip(model.activations, dropout, strict=True))
-    layers = layout(model.sizes, lanes, itemsize, saves)
+    own_memory = tuple(saves(each) or p > 0 for each, p in zip(model.activations, dropout, strict=True))
+    layers = layout(model.sizes, lanes, itemsize, own_memory)
     division = divide(layers, request, threads, costs)
     return Plan(model, layers, request, division, lay_out(layers, division, request, bool(model.loss_numbers)))
 
@@ -56,10 +57,12 @@ class Job:
         The work.
     functions : mapping of str to int
         The addresses of compiled functions, as far as the backend's kernels call through the job.
+    formulas : mapping of Formula to int
+        The addresses of what computes the functions of a user's own.
     """
 
-    def __init__(self, plan: Plan, functions: Mapping[str, int]) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, functions: Mapping[str, int], formulas: Mapping[Formula, int] | None = None) -> None:
+        self.plan, self._formulas = plan, formulas or {}
         workspace = plan.workspace
         memory = np.empty(workspace.size + CACHE_LINE, np.uint8)
         start = -_address(memory) % CACHE_LINE
@@ -168,7 +171,7 @@ class Job:
         model, layers, division, request = plan.model, plan.layout, plan.division, plan.request
         self.set(
             layers=layers.layers,
-            loss=model.loss,
+            loss=self._code(model.loss),
             n_inputs=model.sizes[0],
             n_outputs=model.sizes[-1],
             itemsize=layers.itemsize,
@@ -205,12 +208,12 @@ class Job:
             "width_out": layers.width_out,
             "weights": model.weights,
             "biases": model.biases,
-            "activation": model.activations,
+            "activation": [self._code(activation) for activation in model.activations],
             "derivative": [
-                code if Activation(code).saves or not saves else _BY_SAVED
-                for code, saves in zip(model.activations, layers.saves, strict=True)
+                TIMES_SAVED if saves_it or isinstance(code, Formula) else int(code)
+                for code, saves_it in zip(model.activations, layers.saves, strict=True)
             ],
-            "dropped": [p > 0 for p in dropout],
+            "dropped": [(p > 0) * (1 + saves(each)) for each, p in zip(model.activations, dropout, strict=True)],
             "deferred": division.deferred,
             "split": division.split,
             "first_block": division.first_block,
@@ -227,6 +230,10 @@ class Job:
         self._piece("dropouts", layers.layers, np.float64)[:] = dropout
         if division.blocks:
             self._piece("block_table", 3 * len(division.blocks), np.int64)[:] = np.ravel(division.blocks)
+
+    def _code(self, what: int | Formula) -> int:
+        """Return the code by which kernels know an activation or a loss, or the address of what computes it."""
+        return self._formulas[what] if isinstance(what, Formula) else what
 
     def _piece(self, name: str, count: int, dtype: npt.DTypeLike) -> Any:
         """Return the first so many numbers of a piece of the workspace."""
@@ -248,7 +255,6 @@ _PIECES = (
 
 _NOWHERE = (0, 0, 0, 0, 0)
 _NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0)
-_BY_SAVED = int(Activation.GELU)  # whose derivative is what is saved, as with every activation that saves
 
 
 def _numbers_of(optimizer: Optimizer) -> tuple[float, ...]:

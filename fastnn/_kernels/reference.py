@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels import dropout
-from fastnn._kernels.contract import Activation, Array, Data, Integers, Loss, Model, Numbers, Optimizer, Rule
+from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Loss, Model, Numbers, Optimizer, Rule
+from fastnn._kernels.formulas import evaluate
 
 NO_MASKS: Mapping[int, Array] = {}
 
@@ -35,7 +36,7 @@ def softmax(Z: Array) -> Array:
     return E
 
 
-def activate(activation: int, slope: float, Z: Array) -> Array:
+def activate(activation: int | Formula, slope: float, Z: Array) -> Array:
     """g(Z)."""
     match activation:
         case Activation.IDENTITY:
@@ -62,6 +63,8 @@ def activate(activation: int, slope: float, Z: Array) -> Array:
             A = Z * np.tanh(softplus(Z))
         case Activation.SOFTPLUS:
             A = softplus(Z)
+        case Formula():
+            A, _ = evaluate(activation, Z)
         case _:
             A = softmax(Z)
     return A
@@ -82,8 +85,8 @@ def normal_probability(Z: Array) -> Array:
     return np.array([math.erfc(-z / math.sqrt(2)) / 2 for z in Z.ravel().tolist()], Z.dtype).reshape(Z.shape)
 
 
-def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) -> Array:
-    """g'(Z), taken from the output A = g(Z), for gelu, silu, mish and softplus from Z."""
+def derivative(activation: int | Formula, slope: float, A: Array, Z: Array | None = None) -> Array:
+    """g'(Z), taken from the output A = g(Z), for gelu, silu, mish, softplus and functions of one's own from Z."""
     match activation:
         case Activation.IDENTITY:
             return np.ones_like(A)
@@ -113,11 +116,14 @@ def derivative(activation: int, slope: float, A: Array, Z: Array | None = None) 
         case Activation.SOFTPLUS:
             assert Z is not None
             return sigmoid(Z)
+        case Formula():
+            assert Z is not None
+            return evaluate(activation, Z)[1]
         case _:
             return np.where(A > 0, A.dtype.type(1), A.dtype.type(slope))
 
 
-def dense_forward(A: Array, W: Array, b: Array, activation: int, slope: float, out: Array) -> None:
+def dense_forward(A: Array, W: Array, b: Array, activation: int | Formula, slope: float, out: Array) -> None:
     """Write out = g(A W + b)."""
     out[:] = activate(activation, slope, A @ W + b)
 
@@ -203,6 +209,8 @@ def losses_of(model: Model, Z: Array, Y: Array) -> Array:
             terms = softplus(Z) - Y * log_softplus(Z)
         case Loss.HINGE:  # of the targets -1 and 1
             terms = np.maximum(0, 1 - (2 * Y - 1) * Z)
+        case Formula():
+            terms = evaluate(model.loss, Z, Y)[0]
         case _:
             terms = (Z - Y) ** 2 / 2
     return np.where(np.isnan(Y), 0, terms) if model.masked else terms
@@ -223,6 +231,8 @@ def output_delta(model: Model, A: Array, Z: Array, Y: Array) -> Array:
         case Loss.HINGE:
             S = 2 * Y - 1
             dZ = np.where(S * Z < 1, -S, A.dtype.type(0))
+        case Formula():
+            dZ = evaluate(model.loss, Z, Y)[1]
         case _:
             dZ = A - Y  # for each of these losses with the output unit that it fixes
     return np.where(np.isnan(Y), A.dtype.type(0), dZ) if model.masked else dZ

@@ -10,6 +10,7 @@ import hashlib
 
 from fastnn._equations.activations import Activation
 from fastnn._equations.losses import Loss
+from fastnn._equations.operations import Operation
 from fastnn._equations.updates import Rule
 
 WORD, CACHE_LINE = 8, 64  # bytes; every field is a word: an address, a count, or a float64 number of `NUMBERS`
@@ -65,14 +66,14 @@ NUMBERS = frozenset(
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the
 # previous layer's outputs), outputs, deltas and what the derivative needs (SAVED: the outputs themselves, where it
 # follows from them) in a tile, of sums in a gradient. DERIVATIVE is the code for the way back: that of the activation,
-# or, where units are DROPPED, of one that saves g'(z). PACKED, BIAS and TRANSPOSED are
-# addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded to whole vectors (the
-# parameters themselves where they need no padding), and of the transposed weights (n_out, width_in): 0 for the first
-# layer, divided ones, a deferred second one, and where nothing goes backward. DEFERRED says that per-sample descent
-# updates the layer's weights once a block. SPLIT is the row at which its weights (the transposed ones, where per-sample
-# descent has them) are divided in two parts for products (0: they are not), FIRST_BLOCK the layer's first block in the
-# table of blocks. FLIPPED says that the sums of a gradient lie transposed, inputs along the lanes. After a hidden layer
-# a single output has width 1.
+# or of one that saves g'(z), as is saved where units are DROPPED (1, or 2 if the activation saves it by itself).
+# PACKED, BIAS and TRANSPOSED are addresses: of the weights (n_in, width_out) and biases (width_out) with columns padded
+# to whole vectors (the parameters themselves where they need no padding), and of the transposed weights (n_out,
+# width_in): 0 for the first layer, divided ones, a deferred second one, and where nothing goes backward. DEFERRED says
+# that per-sample descent updates the layer's weights once a block. SPLIT is the row at which its weights (the
+# transposed ones, where per-sample descent has them) are divided in two parts for products (0: they are not),
+# FIRST_BLOCK the layer's first block in the table of blocks. FLIPPED says that the sums of a gradient lie transposed,
+# inputs along the lanes. After a hidden layer a single output has width 1.
 COLUMNS = (
     "n_in", "n_out", "width_in", "width_out", "weights", "biases", "activation", "derivative", "dropped",
     "packed", "bias", "transposed", "outputs", "saved", "deltas", "sums", "deferred", "split", "first_block", "flipped",
@@ -93,7 +94,7 @@ STRUCT_WORDS = sum(map(_words_of, SECTIONS.values()))
 
 def fingerprint() -> str:
     """Return a hash of all that the readers must agree on."""
-    codes = [[(code.name, code.value) for code in kind] for kind in (Activation, Loss, Rule)]
+    codes = [[(code.name, code.value) for code in kind] for kind in (Activation, Loss, Rule, Operation)]
     return hashlib.sha256(repr((WORDS, STRUCT_WORDS, sorted(NUMBERS), COLUMNS, codes)).encode()).hexdigest()[:16]
 
 

@@ -105,7 +105,7 @@ def as_targets(
 def _as_values(array: npt.NDArray[Any], loss: Loss, dtype: np.dtype, check_finite: bool, name: str) -> Array:
     """Return real targets; what a loss masks is NaN."""
     targets = _convert(array, dtype, check_finite, name, missing=loss.masks)
-    if loss.code.domain == "not negative" and np.fmin.reduce(targets, axis=None) < 0:
+    if loss.domain == "not negative" and np.fmin.reduce(targets, axis=None) < 0:
         row, column = np.argwhere(targets < 0)[0]
         found = f"{targets[row, column]:g} in row {row}, column {column}"
         raise ValueError(f"{name} must not be negative for loss={loss.name!r}; found {found}")

@@ -11,8 +11,9 @@ from functools import lru_cache
 # Not `from ... import`, whose error for a module that is not there speaks of a circular import.
 import fastnn._kernels.cython.kernels as kernels
 from fastnn._kernels.compiled import CompiledKernels
-from fastnn._kernels.contract import Integers
+from fastnn._kernels.contract import Formula, Integers
 from fastnn._kernels.job import Job
+from fastnn._kernels.programs import program
 from fastnn._kernels.schema import fingerprint
 
 kernels.use_level(os.environ.get("FASTNN_SIMD", ""))
@@ -44,6 +45,10 @@ class _Kernels(CompiledKernels):
     def functions(self, itemsize: int, per_sample: bool) -> Mapping[str, int]:
         """Return nothing: the kernels call each other by name."""
         return {}
+
+    def address(self, formula: Formula, itemsize: int) -> int:
+        """Return the address of the formula's program."""
+        return int(kernels.address(program(formula)))
 
     def run(self, job: Job) -> bool:
         """Do the job. No helper is waited for: one that comes late keeps the job alive, but finds the team closed."""

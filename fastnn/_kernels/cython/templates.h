@@ -2,6 +2,7 @@
 #include "simd.h"
 
 #include "equations.h"
+#include "interpreter.h"
 #include "elementwise.h"
 #include "dropout.h"
 #include "multiply.h"

@@ -38,6 +38,7 @@ from fastnn._kernels.numba.sample import finish_outputs
 from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
 
 IDENTITY, LEAKY_RELU = int(Activation.IDENTITY), int(Activation.LEAKY_RELU)
+FROM_OUTPUT = 1  # of DROPPED
 
 
 @kernel
@@ -141,7 +142,7 @@ def drop_rows(
     activation, slope, p = field(job, layer, ACTIVATION), slope_of(job, layer), numbers(job.dropouts)[layer]
     for r in range(rows):
         a, kept = advance(A, r * width), advance(saved, r * width)
-        if activation != field(job, layer, DERIVATIVE):  # otherwise it has saved it
+        if field(job, layer, DROPPED) == FROM_OUTPUT:  # otherwise the activation has saved it
             for j in range(units):
                 kept[j] = real(kept, 1.0)
             call(job.multiply_by_derivative, (activation, slope, a, kept, units))
@@ -197,8 +198,8 @@ def backward(job: Job, memory: Reals, first: int, tile_row: int, rows: int) -> N
             job.multiply,
             (rows, width_in, depth, delta_out, width_out, 1, W_T, width_in, delta_in, width_in, ASSIGN, delta_in),
         )
-        slope = numbers(job.slopes)[layer - 1]
-        call(job.multiply_by_derivative, (field(job, layer - 1, DERIVATIVE), slope, saved, delta_in, rows * width_in))
+        derivative, slope = field(job, layer - 1, DERIVATIVE), numbers(job.slopes)[layer - 1]
+        call(job.multiply_by_derivative, (derivative, slope, saved, delta_in, rows * width_in))
 
 
 @kernel

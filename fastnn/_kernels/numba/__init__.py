@@ -12,8 +12,9 @@ import numpy.typing as npt
 from numba.core import config, types
 
 from fastnn._kernels.compiled import CompiledKernels
+from fastnn._kernels.contract import Formula
 from fastnn._kernels.job import Job
-from fastnn._kernels.numba import functions
+from fastnn._kernels.numba import formulas, functions
 from fastnn._kernels.numba.cache import cache_folder
 from fastnn._kernels.numba.shuffle import shuffle_grid
 from fastnn._kernels.numba.simd import LEVEL
@@ -37,6 +38,9 @@ class _Kernels(CompiledKernels):
 
     def functions(self, itemsize: int, per_sample: bool) -> Mapping[str, int]:
         return functions.compiled(itemsize, per_sample)[0]
+
+    def address(self, formula: Formula, itemsize: int) -> int:
+        return formulas.address(formula, itemsize)
 
     def run(self, job: Job) -> bool:
         """Do the job; on the calling thread alone where another job has the threads.

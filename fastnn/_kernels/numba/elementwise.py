@@ -16,10 +16,12 @@ from numba.extending import intrinsic
 from fastnn._equations import functions
 from fastnn._equations.activations import DERIVATIVES, EQUATIONS, Activation
 from fastnn._equations.algebra import Equation, signature
+from fastnn._equations.formula import FIRST_ADDRESS
 from fastnn._equations.losses import VALUES_AND_DELTAS, Loss
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.equations import call_equation, of_lanes
 from fastnn._kernels.numba.maps import call_map, map_of
+from fastnn._kernels.numba.memory import call
 from fastnn._kernels.numba.simd import INT64, require_lanes, require_pointer
 
 sigmoid_ = of_lanes(functions.sigmoid)
@@ -143,9 +145,12 @@ def loss_map(typingctx, loss, slope, z, y, numbers, value, n):
 def activate(activation, slope, z, saved, n):
     """Compute z[:n] = g(z[:n]) for the activation's code, and what is saved where the derivative needs more than that.
 
-    Softmax, which needs whole rows, is not among them.
+    Softmax, which needs whole rows, is not among them. In a code's place may be the address of a formula's function.
     """
-    activate_map(activation, slope, z, saved, n)
+    if activation >= FIRST_ADDRESS:
+        call(activation, (z, z, saved, n))
+    else:
+        activate_map(activation, slope, z, saved, n)
 
 
 @kernel
@@ -170,6 +175,10 @@ def log_array(z, n):
 def loss_and_delta(loss, z, y, numbers, value, n):
     """Compute the losses value[:n] of z and the targets y for the loss's code, and the deltas in place of z.
 
-    Only losses that take a number for each output read them.
+    Only losses that take a number for each output read them. In the code's place may be the address of a formula's
+    function.
     """
-    loss_map(loss, 0.0, z, y, numbers, value, n)
+    if loss >= FIRST_ADDRESS:
+        call(loss, (z, y, value, z, n))
+    else:
+        loss_map(loss, 0.0, z, y, numbers, value, n)

@@ -106,10 +106,17 @@ class _Map:
         call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
 
 
+def map_function(
+    module: ir.Module, equation: Equation, scalar: Any, inputs: int, outputs: int, constants: int
+) -> ir.Function:
+    """Return the function of the `_Map` of an equation, which the module gets once for each type."""
+    return _Map(module, equation, scalar, inputs, outputs, constants).function
+
+
 def call_map(builder, equation, scalar, inputs, outputs, constants, n):
-    """Emit a call to the `_Map` of an equation, which the module gets once for each type."""
-    mapped = _Map(builder.module, equation, scalar, len(inputs), len(outputs), len(constants))
-    builder.call(mapped.function, [*inputs, *outputs, *constants, n])
+    """Emit a call to the function of an equation's `_Map`."""
+    function = map_function(builder.module, equation, scalar, len(inputs), len(outputs), len(constants))
+    builder.call(function, [*inputs, *outputs, *constants, n])
 
 
 def map_of(equation: Equation) -> Any:
