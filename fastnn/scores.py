@@ -34,11 +34,10 @@ def mean(y: Numbers, weights: Weights, level: float = 0.0) -> float:
 
 
 def quantile(y: Numbers, weights: Weights, level: float) -> float:
-    """Return the quantile of a level, the mean of the two numbers between which it lies if it lies between two."""
+    """Return the least number that is at least as large as a share of the weights, which is the level."""
     order = np.argsort(y, kind="stable")
-    y, reached = y[order], np.cumsum(np.ones(len(y)) if weights is None else weights[order], dtype=np.float64)
-    low, high = (min(np.searchsorted(reached, level * reached[-1], side), len(y) - 1) for side in ("left", "right"))
-    return float((y[low] + y[high]) / 2)
+    reached = np.cumsum(np.ones(len(y)) if weights is None else weights[order], dtype=np.float64)
+    return float(y[order[min(np.searchsorted(reached, level * reached[-1]), len(y) - 1)]])
 
 
 def squared_error(y: Numbers, h: Numbers, level: float = 0.0) -> Numbers:

@@ -179,6 +179,12 @@ def test_hinge_takes_signs_or_answers(backend, form):
         net.predict_proba(X)
 
 
+def test_hinge_says_yes_from_a_margin_of_zero_on(backend):
+    net = fastnn.Network((1, 1), loss="hinge", init=[([[1.0]], [0.0])])
+    np.testing.assert_array_equal(net.predict([[0.2], [-0.2], [0.0], [0.7]]), [1, 0, 1, 1])
+    assert net.score([[0.2], [-0.2]], [1, -1]) == 1
+
+
 def test_hinge_of_several_outputs_chooses_the_largest():
     labels = X[:, :3].argmax(axis=1)
     net = fastnn.Network((4, 16, 3), "elu", "hinge", rng=0)

@@ -8,6 +8,7 @@ import gc
 import json
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from fastnn import own_functions
 from fastnn._equations import derivative
 from fastnn._equations.formula import Formula
 from fastnn._equations.operations import Operation
-from fastnn._kernels import reference
+from fastnn._kernels import programs, reference
 from fastnn.architecture import Architecture
 from fastnn.data import as_data
 
@@ -63,6 +64,11 @@ FUNCTIONS = {
         lambda z: np.where(((z > -1) & (z <= 1)) | (z < -2), 3, -1),
     ),
 }  # fmt: skip
+FUNCTIONS["truth"] = (
+    lambda z: np.where(z, z * 2, 1) + np.logical_and(z, z > -1) - np.logical_not(np.logical_or(z < 0, z != z)),
+    lambda z: np.where(z != 0, 2 * z, 1) + ((z != 0) & (z > -1)) - (z >= 0),
+    lambda z: np.where(z != 0, 2.0, 0),
+)
 LOSSES = {  # the same, of z and y
     "huber": (
         lambda z, y: np.where(np.abs(z - y) <= 1, 0.5 * (z - y) ** 2, np.abs(z - y) - 0.5),
@@ -151,6 +157,36 @@ def test_values_of_every_size(compiled, name, dtype):
         assert (np.abs(out[defined] - expected[defined]) <= 8 * (real.eps * size + real.tiny)).all(), m
 
 
+@pytest.mark.parametrize(
+    ("function", "z", "slope"),
+    [
+        (lambda z: np.maximum(0, z), 0, 0),
+        (lambda z: np.maximum(z, 0), 0, 0),
+        (lambda z: z - np.minimum(0, z), 0, 1),
+        (np.abs, 0, 0),
+        (lambda z: z / (1 + np.exp(-z)), -1000, 0),
+        (lambda z: 1 / (1 + np.exp(-z)) ** 2, -1000, 0),
+        (lambda z: z * np.tanh(np.log1p(np.exp(z))), 1000, 1),
+        (lambda z: np.logaddexp(z, 0), 0, 0.5),
+        (lambda z: np.maximum(z, 0.0142), 0.01, 0),  # a kink beside a point where differences are taken
+        (lambda z: np.where(z > 0.2641, z, 3), 0, 0),
+    ],
+)
+def test_derivatives_at_kinks_and_where_a_part_overflows(function, z, slope):
+    code = fastnn.activation_from(function).code
+    for dtype in DTYPES:
+        Z = np.array([[z]], dtype)
+        assert reference.derivative(code, 0.0, Z, Z) == slope
+
+
+def test_results_of_a_program_are_never_its_inputs():
+    """They are stored one after the other, and may be stored where inputs are."""
+    words = programs.program(Formula(2, (), (0, 1))).tolist()
+    registers, constants, steps, *results = words[:5]
+    assert (registers, constants, steps) == (3, 1, 2)
+    assert sorted(results) == [programs.FIRST_REGISTER + 1, programs.FIRST_REGISTER + 2]
+
+
 # ---- networks
 
 
@@ -217,6 +253,26 @@ def test_the_same_as_what_is_built_in(backend, dtype):
         assert_close(histories[1].loss, histories[0].loss, dtype, name)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_with_dropout_weights_and_other_layers(backend, costs, shared):
+    """The same masks and weights as with what is built in, also where threads share a tile's units."""
+    if shared:
+        costs(**vars(WAYS["units"][0]))
+        fastnn.set_num_threads(2)
+    rng = np.random.default_rng(0)
+    X, y, weights = rng.normal(size=(60, 8)), rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    silu, huber = ACTIVATIONS["silu"], OWN_LOSSES["huber"]
+    known, own = (
+        fastnn.Network((8, 37, 20, 3), [activation, "tanh"], loss, "float64", rng=5, dropout=[0.4, 0.2])
+        for activation, loss in (("silu", "huber"), (silu, huber))
+    )
+    for net in (known, own):
+        net.fit(X, y, batch_size=16, epochs=3, sample_weight=weights)
+    assert_close(own.parameters, known.parameters, "float64", "parameters", slack=10)
+    assert own.loss(X, y, sample_weight=weights) == pytest.approx(known.loss(X, y, sample_weight=weights), rel=1e-9)
+    assert own.score(X, y, sample_weight=weights) == pytest.approx(-own.loss(X, y, sample_weight=weights), rel=1e-9)
+
+
 def test_prepared_calls(backend):
     if backend == "numpy":
         pytest.skip("prepared calls are for compiled kernels")
@@ -229,6 +285,18 @@ def test_prepared_calls(backend):
     J_prepared, gradient_prepared = prepared.loss_and_gradient(X, np.ascontiguousarray(y[:, :2]))
     assert J_prepared == J
     np.testing.assert_array_equal(gradient, gradient_prepared)
+
+
+def test_threads_that_meet_a_function_at_once(backend):
+    """It is made into code once, whichever thread comes first."""
+    X, y = np.random.default_rng(0).normal(size=(2, 20, 2))
+    networks = [
+        fastnn.Network((2, 3, 2), fastnn.activation_from(lambda z: np.tanh(z) + 0.375 * z), "squared_error", rng=0)
+        for _ in range(4)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        losses = list(threads.map(lambda net: net.fit(X, y, epochs=2).loss, networks))
+    assert all(loss == losses[0] for loss in losses)
 
 
 # ---- what is kept

@@ -127,9 +127,13 @@ def _choices() -> Iterator[str]:
     """Yield the functions that choose from the tables."""
     vectors = "INLINE vec {}(const ptrdiff_t activation, vec {}, vec slope)"
     arrays = "static void {}(ptrdiff_t activation, double slope, {}, ptrdiff_t n)"
-    from_output = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
-    yield from _choice(vectors.format("activated", "z"), "activation", from_output, ["z"])
-    yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", DERIVATIVES, ["a", "delta"])
+    outputs, derivatives = (  # kernels that hold vectors take derivatives from outputs
+        {row: equation for row, equation in table.items() if not row.saves} for table in (EQUATIONS, DERIVATIVES)
+    )
+    yield from _choice(vectors.format("activated", "z"), "activation", outputs, ["z"])
+    yield from _choice(vectors.format("times_derivative", "a, vec delta"), "activation", derivatives, ["a", "delta"])
+    units = {loss.output: EQUATIONS[loss.output] for loss in Loss if loss.is_canonical and loss.output in EQUATIONS}
+    yield from _choice("INLINE vec output_value(const ptrdiff_t activation, vec z)", "activation", units, ["z"])
     head = arrays.format("activate_by_code", "REAL *z, REAL *saved")
     yield from _choice(head, "activation", EQUATIONS, ["z"], ["z", "saved"])
     head = arrays.format("multiply_by_derivative", "const REAL *a, REAL *delta")
@@ -152,7 +156,7 @@ def header(others: Sequence[Equation] = ()) -> str:
     tables = [equation for table in chosen for equation in table.values()]
     equations = dict.fromkeys([*FUNCTIONS, *tables, *others])  # each once
     names = [f"{equation.__name__}_{ending}" for equation in equations for ending in ("vec", "map")]
-    names += ["activated", "times_derivative", "activate_by_code", "multiply_by_derivative"]
+    names += ["activated", "times_derivative", "output_value", "activate_by_code", "multiply_by_derivative"]
     names += ["loss_and_delta_by_code", "operate", "take_step"]
     lines = ["/* Made of fastnn/_equations by its c.py: the equations of one level and type. */"]
     lines += [f"#define {name} NAME({name})" for name in names]

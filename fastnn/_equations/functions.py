@@ -60,7 +60,7 @@ def exp(x: Value) -> Value:
 
 
 def exp_minus_1(x: Value) -> Value:
-    """Return e^x - 1 for x <= 0; that of a small x has all digits."""
+    """Return e^x - 1 for x <= 1; that of a small x has all digits."""
     shifted, exp_r_minus_1 = _reduce(x.at_least(-2 * x.format.tanh_range))
     scale = _power_of_two(shifted.as_integer())
     return fma(scale, exp_r_minus_1, scale - 1.0)
@@ -180,8 +180,5 @@ def log1p(x: Value) -> Value:
 
 
 def expm1(x: Value) -> Value:
-    """Return e^x - 1, near 0 from 2^n (e^r - 1) + (2^n - 1), x = n ln(2) + r, which loses nothing."""
-    near = x.at_least(-1.0).at_most(1.0)
-    shifted, exp_r_minus_1 = _reduce(near)
-    scale = _power_of_two(shifted.as_integer())
-    return select(minus_abs(x) > -1.0, fma(scale, exp_r_minus_1, scale - 1.0), exp(x) - 1.0)
+    """Return e^x - 1, near 0 with all digits."""
+    return select(x > 1.0, exp(x) - 1.0, exp_minus_1(x.at_most(1.0)))

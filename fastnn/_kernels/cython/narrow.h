@@ -37,7 +37,7 @@ INLINE double walk_vectors(const int N, ptrdiff_t start, ptrdiff_t count, ptrdif
             products = fused(a[i], v[i], products);
         }
         const REAL logit = (REAL)scale * sum_lanes(products) + top;
-        const vec error = activated(output_activation, broadcast(logit), slopes) - broadcast(targets[t - start]);
+        const vec error = output_value(output_activation, broadcast(logit)) - broadcast(targets[t - start]);
         c = rate / shrunk;
         UNROLL for (int i = 0; i < N; i++) {
             vec delta = s * error * times_derivative(activation, a[i], v[i], slopes);

@@ -102,8 +102,10 @@ def _choice_of_maps(table: Table, inputs: Sequence[int], outputs: Sequence[int])
     return typing
 
 
-_FROM_OUTPUT = {row: equation for row, equation in EQUATIONS.items() if not row.saves}
-_activated, _times_derivative = _choice_of_lanes(_FROM_OUTPUT, 0), _choice_of_lanes(DERIVATIVES, 1)
+_OUTPUTS, _FROM_OUTPUT = (  # kernels that hold vectors take derivatives from outputs
+    {row: equation for row, equation in table.items() if not row.saves} for table in (EQUATIONS, DERIVATIVES)
+)
+_activated, _times_derivative = _choice_of_lanes(_OUTPUTS, 0), _choice_of_lanes(_FROM_OUTPUT, 1)
 _activate, _multiply_by_derivative = (
     _choice_of_maps(EQUATIONS, (0,), (0, 1)),
     _choice_of_maps(DERIVATIVES, (0, 1), (1,)),

@@ -25,21 +25,21 @@ def address(formula: Formula, itemsize: int) -> int:
 
     It stays there as long as the process: idle jobs know it.
     """
-    found: int = _compiled(formula, itemsize)[1]
+    with global_compiler_lock:  # around the look-up as well: names of functions are there once
+        found: int = _compiled(formula, itemsize)[1]
     return found
 
 
 @cache
 def _compiled(formula: Formula, itemsize: int) -> tuple[Any, int]:
     """Return the library that keeps the code, and the address."""
-    with global_compiler_lock:
-        library = cpu_target.target_context.codegen().create_library("fastnn.formula")
-        module = library.create_ir_module("fastnn.formula")
-        function = _function(module, formula, REALS[8 * itemsize])
-        rewrite_module(module, FastMathOptions(OPTIONS["fastmath"]))
-        library.add_ir_module(module)
-        library.finalize()
-        return library, library.get_pointer_to_function(function.name)
+    library = cpu_target.target_context.codegen().create_library("fastnn.formula")
+    module = library.create_ir_module("fastnn.formula")
+    function = _function(module, formula, REALS[8 * itemsize])
+    rewrite_module(module, FastMathOptions(OPTIONS["fastmath"]))
+    library.add_ir_module(module)
+    library.finalize()
+    return library, library.get_pointer_to_function(function.name)
 
 
 def _function(module: ir.Module, formula: Formula, scalar: Any) -> ir.Function:
