@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from fastnn import backend, datasets, losses, optimizers
+from fastnn import backend, datasets, losses, optimizers, schedules
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
-from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
+from fastnn.optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from fastnn.own_functions import activation_from, loss_from
+from fastnn.stopping import EarlyStopping
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",
     "DivergenceError",
+    "EarlyStopping",
     "History",
     "Network",
     "RMSprop",
@@ -31,6 +34,7 @@ __all__ = [
     "loss_from",
     "losses",
     "optimizers",
+    "schedules",
     "set_backend",
     "set_num_threads",
     "show_config",

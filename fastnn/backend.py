@@ -49,7 +49,7 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
         Samples of a call, >= 1.
     optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, optional
         Of `Prepared.step`, which keeps its state in the network as ``fit`` does; by default the one that the network
-        was last trained with, or Adam.
+        was last trained with, or Adam. Of a schedule the learning rate that it was given is taken.
 
     Returns
     -------
@@ -72,7 +72,8 @@ class Prepared:
     Samples are arrays of the network's dtype, (rows, n_in), in C order; targets are labels as int64, (rows,), for a
     cross entropy or hinge, or a matrix of the network's dtype, (rows, K), for sigmoid outputs, hinge (0 and 1) and real
     targets, (rows, 1) for several quantiles. Nothing is converted, and values are not looked at, but for labels, which
-    must be those of a class. With ``out``, no array is allocated.
+    must be those of a class, 0 .. K - 1: places in ``Network.classes``. Of a network trained with ``scale_targets``,
+    targets and outputs are standardised. With ``out``, no array is allocated.
 
     Several threads may call it at once, but only one at a time may take steps.
     """
@@ -83,7 +84,11 @@ class Prepared:
         self._samples, self._outputs = (rows, architecture.sizes[0]), (rows, architecture.sizes[-1])
         self._targets = (rows, architecture.loss.targets(architecture.sizes[-1]))
         self._classes = max(2, architecture.sizes[-1])
-        self._optimizer = find_optimizer(optimizer or network.optimizer or "adam")
+        last = network.optimizer if isinstance(network.optimizer, Optimizer) else "adam"
+        found = find_optimizer(optimizer or last)
+        if not isinstance(found, Optimizer):
+            raise TypeError("optimizer must take steps of its own for Prepared.step; got lbfgs, which is for fit")
+        self._optimizer = found
         kernels = _kernels.kernels()
         self._kernels: CompiledKernels | None = getattr(kernels, "compiled_kernels", None)
         self._forward = Request(rows, rows)
@@ -178,11 +183,13 @@ class Prepared:
     def _take_up(self) -> contract.Optimizer:
         """Return the optimizer as the kernels take it, with the state that the network has for it."""
         state, taken_up = self._network.state, self._taken_up
+        if self._optimizer.base_rate() == 0:
+            raise TypeError("step needs a learning rate that is a number or a schedule; the optimizer's is a callable")
         if state.optimizer is self._optimizer and taken_up is not None and taken_up.state is state.optimizer_state:
             return taken_up
         state.take_up(self._optimizer)
         optimizer = self._optimizer
-        rates = np.array([optimizer.learning_rate])
+        rates = np.array([optimizer.base_rate()])
         self._taken_up = contract.Optimizer(
             int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0, seed=state.seed
         )

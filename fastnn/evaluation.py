@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _kernels, scores
-from fastnn._kernels.contract import Array, Data
+from fastnn._kernels import reference
+from fastnn._kernels.contract import Activation, Array, Data
 from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
+from fastnn.data import Classes, Given, Standardizer
 from fastnn.own_functions import OwnLoss
 
 
@@ -22,8 +24,21 @@ def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
     return out
 
 
-def decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.NDArray[Any]:
-    """Return the targets that the outputs predict; for several yes/no outputs the labels, or an answer each."""
+def decide(
+    architecture: Architecture, outputs: Array, as_labels: bool, classes: Classes | None = None
+) -> npt.NDArray[Any]:
+    """Return the targets that the outputs predict, labels as users have them.
+
+    For several yes/no outputs the labels, or an answer each.
+    """
+    places = _decide(architecture, outputs, as_labels)
+    if classes is None or classes.numbered or places.ndim > 1:
+        return places
+    labels: npt.NDArray[Any] = classes.labels[places]
+    return labels
+
+
+def _decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.NDArray[Any]:
     loss, single = architecture.loss, architecture.sizes[-1] == 1
     if loss.classifies and as_labels and not single:
         labels: npt.NDArray[Any] = outputs.argmax(axis=1)
@@ -65,7 +80,27 @@ def score_of(
     return scores.accuracy(((outputs >= loss.threshold) == targets).all(axis=1), weights)
 
 
-def evaluate(architecture: Architecture, parameters: Array, data: Data) -> tuple[float, float]:
+def loss(architecture: Architecture, parameters: Array, given: Given, l2: float = 0.0) -> float:
+    """Return J, of targets that are not rounded; of standardised ones where the network has a scale."""
+    model, data = architecture.model, given.data
+    if given.targets is None or given.standardised:
+        return float(_kernels.kernels().loss(model, parameters, data, l2))
+    Z = np.empty((len(data.X), architecture.sizes[-1]), architecture.dtype)
+    linear = model._replace(activations=(*model.activations[:-1], int(Activation.IDENTITY)))
+    _kernels.kernels().forward(linear, parameters, data.X, Z)
+    mean = reference.mean_loss(model, Z, given.targets, data.weights)
+    return mean + reference.penalty(model, parameters, l2 / len(data.X))
+
+
+def predicted(architecture: Architecture, parameters: Array, X: Array, scale: Standardizer | None) -> Array:
+    """Return the outputs in the units of the targets as they were given, in float64 where the network has a scale."""
+    found = outputs(architecture, parameters, X)
+    return found if scale is None else found * scale.deviation + scale.mean
+
+
+def evaluate(
+    architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None
+) -> tuple[float, float]:
     """Return the loss without the penalty, and the score."""
-    loss = float(_kernels.kernels().loss(architecture.model, parameters, data, 0.0))
-    return loss, score(architecture, outputs(architecture, parameters, data.X), data)
+    found = predicted(architecture, parameters, given.data.X, scale)
+    return loss(architecture, parameters, given), score(architecture, found, given.own)

@@ -26,6 +26,12 @@ class History:
         call of the kernels share its time equally.
     interrupted : bool
         Whether KeyboardInterrupt ended the training early; the network is as trained until then.
+    ended : str
+        Why the training ended: "epochs", "early stopping", "callback", "interrupted" or, where L-BFGS gets no further,
+        "converged"; "" while it is under way, and where it diverged.
+    best_epoch : int or None
+        The epoch, from 1, with the best value of what early stopping looks at; without it, with the lowest validation
+        loss. None where there is neither.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -34,6 +40,8 @@ class History:
     batch_loss: list[npt.NDArray[np.float64]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
+    ended: str = ""
+    best_epoch: int | None = None
 
     @property
     def epochs(self) -> int:

@@ -11,18 +11,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import _kernels, evaluation, saving, training
+from fastnn import _kernels, evaluation, lbfgs, saving, training
 from fastnn._checks import check_integer, check_real
+from fastnn._kernels.contract import Activation as Code
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
-from fastnn.data import ClassWeight, as_data, as_samples, as_validation_data, with_weights
+from fastnn.data import (
+    ClassWeight,
+    Given,
+    Standardizer,
+    as_classes,
+    as_given,
+    as_samples,
+    as_validation_data,
+    scale_of,
+    with_weights,
+)
 from fastnn.history import History
 from fastnn.losses import Loss
-from fastnn.optimizers import Optimizer, find_optimizer
+from fastnn.optimizers import LBFGS, AnyOptimizer, find_optimizer
+from fastnn.progress import Progress
+from fastnn.schedules import LearningRate
 from fastnn.state import State
+from fastnn.stopping import EarlyStopping, find_early_stopping
 
 Callback = Callable[["Network", History], object]
+
+_BATCH_SIZE = 100  # the default
 
 
 class _OneAtATime:
@@ -141,9 +157,14 @@ class Network:
         self.state.rng = generator
 
     @property
-    def optimizer(self) -> Optimizer | None:
+    def optimizer(self) -> AnyOptimizer | None:
         """The last one trained with; None before the first training."""
         return self.state.optimizer
+
+    @property
+    def classes(self) -> npt.NDArray[Any] | None:
+        """The label of each class, two for one yes/no output; None before the first training on labels."""
+        return None if self.state.classes is None else self.state.classes.labels.copy()
 
     @property
     def parameters(self) -> Array:
@@ -199,16 +220,19 @@ class Network:
         sample_weight: npt.ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
         *,
-        optimizer: str | Optimizer = "adam",
-        learning_rate: float | None = None,
-        batch_size: int | None = 100,
+        optimizer: str | AnyOptimizer = "adam",
+        learning_rate: LearningRate | None = None,
+        batch_size: int | None = _BATCH_SIZE,
         epochs: int = 10,
         l2: float = 0.0,
         shuffle: bool = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
+        early_stopping: EarlyStopping | bool | None = None,
+        scale_targets: bool = False,
         batch_loss: bool = False,
-        callback: Callback | None = None,
+        callback: Callback | Sequence[Callback] | None = None,
         reset: bool = False,
+        resume: bool = False,
         check_finite: bool = True,
         verbose: bool = False,
         progress: bool = True,
@@ -220,20 +244,22 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows; converted to the network's dtype and C order where it must be.
         y : array_like, (m,) or (m, K)
-            Labels 0 .. K - 1 or a 0/1 matrix (classification; hinge also -1 and 1), real values (regression): NaN where
-            a target is missing, if the loss was made with ``masked=True``; (m,) for several quantiles.
+            Labels or a 0/1 matrix (classification), real values (regression): NaN where a target is missing, if the
+            loss was made with ``masked=True``; (m,) for several quantiles. Labels are 0 .. K - 1, or K different
+            strings, whole numbers or booleans, two for one output, also (m, 1) and columns of pandas or polars: the
+            first training fixes ``classes``, in ascending order.
         sample_weight : array_like, (m,), optional
             >= 0, not all 0; scaled to mean 1, so that only ratios count. A sample's loss and gradient are multiplied by
             its weight, in batches and per-sample descent too.
         class_weight : {"balanced"} or mapping of label to weight, optional
             Multiplies each sample's weight by that of its class; "balanced" gives all classes the same total.
-        optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, default "adam"
+        optimizer : {"sgd", "rmsprop", "adam", "adamw", "lbfgs"}, Optimizer or LBFGS, default "adam"
             Its state is kept for the next call while the rule stays the same.
-        learning_rate : float, optional
-            > 0; by default the optimizer's own.
+        learning_rate : float, Schedule or callable, optional
+            > 0, or one that changes from step to step (see ``fastnn.schedules``); by default the optimizer's own.
         batch_size : int or None, default 100
             Samples a step: None is all m (gradient descent), 1 is stochastic gradient descent. The last batch of an
-            epoch may be smaller and is weighted by its own size.
+            epoch may be smaller and is weighted by its own size. "lbfgs" takes all m, whatever the default is here.
         epochs : int, default 10
             Passes over the data, >= 0.
         l2 : float, default 0
@@ -242,12 +268,26 @@ class Network:
             Visit the samples in a new random order each epoch.
         validation_data : (X, y) or (X, y, weights), optional
             Loss and score on it are recorded after each epoch.
+        early_stopping : bool or EarlyStopping, optional
+            End the training when the validation loss, or what an ``EarlyStopping`` looks at, has not improved for some
+            epochs, and return to the best parameters; True is ``EarlyStopping()``.
+        scale_targets : bool, default False
+            Train on the targets of a regression minus their mean, divided by their deviation, each column's in float64
+            as they are at the first training; later trainings go on with these. The network predicts and is scored in
+            the targets' own units, in float64, however far from zero they are; ``history``, ``loss`` and
+            ``loss_and_gradient`` have the cost of the standardised ones. It needs an identity output unit.
         batch_loss : bool, default False
             Keep every step's loss in ``history.batch_loss``.
-        callback : callable, optional
-            Called as ``callback(network, history)`` after each epoch; the training ends if it returns True.
+        callback : callable or sequence of them, optional
+            Each is called as ``callback(network, history)`` after each epoch; the training ends if one returns True.
         reset : bool, default False
             Begin anew: draw the parameters again and forget the optimizer's state.
+        resume : bool, default False
+            Go on with the last training, which an interrupt, a callback or the end of the process ended: ``epochs``
+            counts the epochs that it took, and schedule, early stopping, order of the samples and history go on where
+            they were. With the same arguments, the result is that of a training that never stopped, bit for bit, also
+            after ``save`` and ``load``. (Of the steps' losses ``history.batch_loss`` has those since the resumption.) A
+            network that has not been trained begins.
         check_finite : bool, default True
             Refuse NaN and infinity in X and y.
         verbose : bool, default False
@@ -258,8 +298,8 @@ class Network:
         Returns
         -------
         History
-            One number an epoch. KeyboardInterrupt ends the training at the next step boundary: the history then
-            says ``interrupted``.
+            One number an epoch; ``ended`` says why the training ended. KeyboardInterrupt ends it at the next step
+            boundary: the history then says ``interrupted``.
 
         Raises
         ------
@@ -270,21 +310,29 @@ class Network:
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
         """
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable, callback(network, history); got {type(callback).__name__}")
+        callbacks = _check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
-        classes = np.arange(max(2, self.sizes[-1]))
-        data = with_weights(as_data(X, y, self.architecture, check_finite), sample_weight, class_weight, classes)
+        classes = None if reset else self.state.classes
+        if self.architecture.loss.classifies:
+            y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
+        names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
+        scale = self._scale_of(y, scale_targets, reset)
+        given = as_given(X, y, self.architecture, check_finite, scale=scale)
+        data = with_weights(given.data, sample_weight, class_weight, names)
         m = len(data.X)
+        validation = as_validation_data(validation_data, self.architecture, check_finite, classes, scale)
+        stopping = find_early_stopping(early_stopping, validation is not None)
         request = training.Request(
             optimizer=found,
-            batch_size=m if batch_size is None else min(m, check_integer("batch_size", batch_size, low=1)),
+            batch_size=_check_batch_size(batch_size, m, found),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             shuffle=shuffle,
-            validation=as_validation_data(validation_data, self.architecture, check_finite),
+            validation=validation,
+            early_stopping=stopping,
+            monitor=partial(stopping.monitor, self) if stopping and callable(stopping.monitor) else None,
             keep_batch_loss=batch_loss,
-            callback=None if callback is None else partial(callback, self),
+            callbacks=tuple(partial(call, self) for call in callbacks),
             verbose=verbose,
             progress=progress,
         )
@@ -293,22 +341,59 @@ class Network:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
+        rates = None if isinstance(found, LBFGS) else request.rates(m)
+        stand = self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:
                 state.draw(self.architecture)
             state.take_up(found)
             if self.architecture.loss.classifies:
-                state.trained_on_labels = data.labels.size > 0
-            return training.train(kernels, self.architecture, state, data, request)
+                state.trained_on_labels, state.classes = data.labels.size > 0, classes
+            state.target_scale = scale
+            if rates is None:
+                return lbfgs.train(kernels, self.architecture, state, data, request, stand)
+            return training.train(kernels, self.architecture, state, data, request, rates, stand)
+
+    def _scale_of(self, y: npt.ArrayLike, scale_targets: bool, reset: bool) -> Standardizer | None:
+        """Return the scale of the targets: that of the first training, or a new one where this is the first."""
+        state, loss = self.state, self.architecture.loss
+        if not scale_targets or (state.target_scale is not None and not reset):
+            return None if reset else state.target_scale
+        if loss.classifies or loss.output != Code.IDENTITY:
+            raise ValueError(f"scale_targets needs a regression with an identity output; got loss={loss.name!r}")
+        if state.optimizer is not None and not reset:
+            raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
+        return scale_of(y)
+
+    def _given(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Given:
+        """Return samples and targets of a trained network, with the weights."""
+        state = self.state
+        given = as_given(X, y, self.architecture, classes=state.classes, scale=state.target_scale)
+        return given._replace(data=with_weights(given.data, sample_weight))
+
+    def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
+        """Return where a training begins: at its beginning, or where the last one ended."""
+        last = self.state.progress
+        if resume and isinstance(request.optimizer, LBFGS):
+            raise ValueError("resume must be False for lbfgs, whose memory begins anew with each call of fit")
+        if not resume or last is None:
+            return Progress(samples, request.batch_size)
+        if reset:
+            raise ValueError("reset begins anew, and resume goes on: only one of them can be True")
+        if type(self.optimizer) is not type(request.optimizer):
+            was = type(self.optimizer).__name__
+            raise ValueError(f"resume needs the optimizer as before, {was}; got {type(request.optimizer).__name__}")
+        return last.resumed(samples, request.batch_size)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype.
 
-        Quantiles that were made with ``crossing=False`` are in ascending order.
+        Quantiles that were made with ``crossing=False`` are in ascending order. Of a network that was trained with
+        ``scale_targets`` the outputs are in the targets' units, in float64.
         """
-        architecture = self.architecture
+        architecture, state = self.architecture, self.state
         samples = as_samples(X, architecture.sizes[0], architecture.dtype)
-        return evaluation.outputs(architecture, self.state.parameters, samples)
+        return evaluation.predicted(architecture, state.parameters, samples, state.target_scale)
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:
         """Return the probability of each class or answer, (m, K).
@@ -325,11 +410,13 @@ class Network:
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the predicted targets, in the form of those trained on.
 
-        Labels (m,) for softmax, and for sigmoid or hinge outputs trained on labels; otherwise for these 0 or 1 each,
-        (m, K): 1 where the probability is at least 1/2, or hinge's margin at least 0. For real targets the outputs:
-        means (squared error, Huber's nearly, Poisson), medians (absolute error), quantiles. One output gives (m,).
+        Labels (m,) for softmax, and for sigmoid or hinge outputs trained on labels, as they were given: strings,
+        numbers or booleans, see ``classes``. Otherwise for these 0 or 1 each, (m, K): 1 where the probability is at
+        least 1/2, or hinge's margin at least 0. For real targets the outputs: means (squared error, Huber's nearly,
+        Poisson), medians (absolute error), quantiles. One output gives (m,).
         """
-        return evaluation.decide(self.architecture, self.forward(X), self.state.trained_on_labels)
+        state = self.state
+        return evaluation.decide(self.architecture, self.forward(X), state.trained_on_labels, state.classes)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2 or D^2.
@@ -338,27 +425,31 @@ class Network:
         squared error d = (y - h)^2, c the mean: for the squared error and Huber's loss. For the absolute error and
         quantiles d is the loss and c the quantile of y, for Poisson the deviance 2 (y log(y / h) - y + h) and the mean.
         Missing targets are left out. An output all of whose targets are the same has none, NaN: a UserWarning names it,
-        and the mean is over the others. For a loss of
-        your own it is minus the mean loss. With weights, all of these sums and means are weighted.
+        and the mean is over the others. For a loss of your own it is minus the mean loss. With weights, all of these
+        sums and means are weighted. Targets are compared as they are given, in float64, also by a float32 network.
         """
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
-        outputs = evaluation.outputs(self.architecture, self.state.parameters, data.X)
-        return evaluation.score(self.architecture, outputs, data)
+        given, state = self._given(X, y, sample_weight), self.state
+        outputs = evaluation.predicted(self.architecture, state.parameters, given.data.X, state.target_scale)
+        return evaluation.score(self.architecture, outputs, given.own)
 
     def loss(
         self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
     ) -> float:
-        """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty."""
+        """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty.
+
+        Real targets are compared as they are given, in float64; after training with ``scale_targets`` they are
+        standardised, as in ``history.loss``.
+        """
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
-        return float(_kernels.kernels().loss(self.architecture.model, self.state.parameters, data, l2))
+        given = self._given(X, y, sample_weight)
+        return evaluation.loss(self.architecture, self.state.parameters, given, l2)
 
     def loss_and_gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
     ) -> tuple[float, Array]:
-        """Return J and its gradient, a flat vector laid out like ``parameters``."""
+        """Return J and its gradient, a flat vector laid out like ``parameters``; targets are in the network's dtype."""
         l2 = check_real("l2", l2, low=0)
-        data = with_weights(as_data(X, y, self.architecture), sample_weight)
+        data = self._given(X, y, sample_weight).data
         model, parameters = self.architecture.model, self.state.parameters
         gradient = np.empty_like(parameters)
         return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient
@@ -366,6 +457,26 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
         saving.save(path, self.architecture, self.state)
+
+
+def _check_batch_size(batch_size: int | None, samples: int, optimizer: AnyOptimizer) -> int:
+    """Return the samples of a step."""
+    size = samples if batch_size is None else min(samples, check_integer("batch_size", batch_size, low=1))
+    if not isinstance(optimizer, LBFGS):
+        return size
+    lbfgs.find_minimizer()
+    if size < samples and batch_size != _BATCH_SIZE:
+        raise ValueError(f"batch_size must be None for lbfgs, which takes all {samples} samples; got {batch_size}")
+    return samples
+
+
+def _check_callbacks(callback: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
+    callbacks = () if callback is None else callback if isinstance(callback, list | tuple) else (callback,)
+    for each in callbacks:
+        if not callable(each):
+            expected = "callback must be callable, callback(network, history), or a list of callables"
+            raise TypeError(f"{expected}; got {type(each).__name__}")
+    return callbacks
 
 
 def load(path: str | os.PathLike[str]) -> Network:

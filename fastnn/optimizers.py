@@ -6,25 +6,29 @@ theta are the parameters, g the gradient of one step's samples (with the penalty
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._checks import check_choice, check_real
+from fastnn._checks import check_choice, check_integer, check_real
 from fastnn._kernels.contract import Rule
+from fastnn.schedules import LearningRate, Schedule, check_learning_rate
 
 # Of the hyperparameters, in the order in which they are given.
 _DECAY = {"low": 0.0, "below": 1.0}
-_BOUNDS = {"learning_rate": {"above": 0.0}} | dict.fromkeys(("momentum", "rho", "beta1", "beta2"), _DECAY)
+_BOUNDS = dict.fromkeys(("momentum", "rho", "beta1", "beta2"), _DECAY)
 _BOUNDS |= {"epsilon": {"above": 0.0}, "weight_decay": {"low": 0.0}}
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What every optimizer has: a learning rate > 0, a kernel code and a number of state vectors."""
+    """What every optimizer has: a learning rate, a kernel code and a number of state vectors.
 
-    learning_rate: float
+    The learning rate is a number > 0, a schedule, or a callable of the progress t in [0, 1); see ``fastnn.schedules``.
+    """
+
+    learning_rate: LearningRate
     rule: ClassVar[Rule]
 
     @property
@@ -37,6 +41,12 @@ class Optimizer:
         """How many vectors as long as the parameters it keeps from step to step."""
         return 1
 
+    def base_rate(self, of_callable: float = 0.0) -> float:
+        """Return the learning rate as a number: that of a schedule, and of a callable what is given here."""
+        if isinstance(self.learning_rate, float):
+            return self.learning_rate
+        return self.learning_rate.learning_rate if isinstance(self.learning_rate, Schedule) else of_callable
+
     def hyper(self) -> npt.NDArray[np.float64]:
         """Return (first, second, epsilon, weight_decay, nesterov) as the kernels take them."""
         value = vars(self)
@@ -47,6 +57,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         values = vars(self)
+        values["learning_rate"] = check_learning_rate(self.learning_rate)
         for key, bounds in _BOUNDS.items():
             if key in values:
                 values[key] = check_real(key, values[key], **bounds)  # as float, for saving
@@ -58,7 +69,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float, Schedule or callable, default 0.01
         alpha > 0.
     momentum : float, default 0
         In [0, 1); 0 is the textbook's gradient descent, theta <- theta - alpha g.
@@ -70,7 +81,7 @@ class SGD(Optimizer):
     Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning. ICML 2013.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: LearningRate = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     rule: ClassVar[Rule] = Rule.SGD
@@ -95,7 +106,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, Schedule or callable, default 0.001
         alpha > 0.
     rho : float, default 0.9
         Decay of the mean square, in [0, 1).
@@ -107,7 +118,7 @@ class RMSprop(Optimizer):
     Tieleman, Hinton: Lecture 6.5, rmsprop. Coursera: Neural networks for machine learning, 2012.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: LearningRate = 1e-3
     rho: float = 0.9
     epsilon: float = 1e-8
     rule: ClassVar[Rule] = Rule.RMSPROP
@@ -121,7 +132,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, Schedule or callable, default 0.001
         alpha > 0.
     beta1, beta2 : float, default 0.9, 0.999
         Decay of the first and second moment, each in [0, 1).
@@ -133,7 +144,7 @@ class Adam(Optimizer):
     Kingma, Ba: Adam: a method for stochastic optimization. ICLR 2015.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: LearningRate = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -151,7 +162,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate, beta1, beta2, epsilon : float
+    learning_rate, beta1, beta2, epsilon
         As in ``Adam``.
     weight_decay : float, default 0.01
         >= 0.
@@ -165,14 +176,54 @@ class AdamW(Adam):
     rule: ClassVar[Rule] = Rule.ADAMW
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW)}
-_DEFAULTS = {name: kind() for name, kind in OPTIMIZERS.items()}  # type: ignore[call-arg]
+@dataclass(frozen=True)
+class LBFGS:
+    """L-BFGS on all samples, for small data: a quasi-Newton method with a line search, by SciPy (the extra ``lbfgs``).
+
+    An epoch is one iteration, mostly of one evaluation of the cost and its gradient; ``history.loss`` has the cost
+    before it. The training ends early, "converged", where the gradient is small or rounding hides any gain. Its memory
+    begins anew with each call of ``fit``, and so it cannot be resumed.
+
+    Parameters
+    ----------
+    history : int, default 10
+        Steps that are remembered, >= 1.
+    tolerance : float, default 1e-5
+        >= 0: the training ends where no element of the gradient is larger.
+
+    References
+    ----------
+    Byrd, Lu, Nocedal, Zhu: A limited memory algorithm for bound constrained optimization. SIAM Journal on Scientific
+    Computing 16, 1995.
+    """
+
+    history: int = 10
+    tolerance: float = 1e-5
+    state_vectors: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        """The name by which ``fit`` takes it."""
+        return "lbfgs"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", check_integer("history", self.history, low=1))
+        object.__setattr__(self, "tolerance", check_real("tolerance", self.tolerance, low=0))
 
 
-def find_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None) -> Optimizer:
+AnyOptimizer: TypeAlias = Optimizer | LBFGS
+OPTIMIZERS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in (SGD, RMSprop, Adam, AdamW, LBFGS)}
+_DEFAULTS: dict[str, AnyOptimizer] = {name: kind() for name, kind in OPTIMIZERS.items()}
+
+
+def find_optimizer(optimizer: str | AnyOptimizer, learning_rate: LearningRate | None = None) -> AnyOptimizer:
     """Return the optimizer of that name, or the one given, with the learning rate where one is given."""
-    if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
+    if isinstance(optimizer, AnyOptimizer) and type(optimizer) is not Optimizer:
         found = optimizer
     else:
         found = _DEFAULTS[check_choice("optimizer", optimizer, OPTIMIZERS)]
+    if isinstance(found, LBFGS):
+        if learning_rate is not None:
+            raise ValueError(f"learning_rate must be None for lbfgs, which has a line search; got {learning_rate!r}")
+        return found
     return found if learning_rate is None else replace(found, learning_rate=learning_rate)

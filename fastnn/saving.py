@@ -1,8 +1,10 @@
 """An architecture and its state as a safetensors file, and back: arrays and text, no code that a reader would run.
 
 The tensors are ``parameters``, ``optimizer_state`` and, where they were given as arrays, the initial parameters
-``init``; the metadata's one entry ``fastnn`` is JSON with the architecture, the optimizer and the random generator, so
-that training continues as if it had never stopped.
+``init``; those of a training's history begin with ``training.``. The metadata's one entry ``fastnn`` is JSON with the
+architecture, the optimizer and the random generator, so that training continues as if it had never stopped. A schedule
+is kept as data. Of a learning rate that is a callable the largest one so far is kept, as a number: to resume such a
+training, give ``fit`` the callable again.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ import io
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastnn import schedules
 from fastnn.architecture import Architecture
-from fastnn.optimizers import OPTIMIZERS
+from fastnn.data import Classes, Standardizer
+from fastnn.optimizers import LBFGS, OPTIMIZERS, AnyOptimizer
+from fastnn.progress import Progress
 from fastnn.state import State
 
 FORMAT = 1
@@ -77,7 +82,11 @@ def to_bytes(architecture: Architecture, state: State, metadata: dict[str, str] 
     tensors = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
     if not isinstance(state.init, str):
         tensors["init"] = np.concatenate([array.ravel() for layer in state.init for array in layer])
-    about = json.dumps(_describe(architecture, state), default=_as_list)
+    description = _describe(architecture, state)
+    if state.progress is not None:
+        description["training"], arrays = state.progress.describe(state.parameters)
+        tensors |= arrays
+    about = json.dumps(description, default=_as_list)
     texts = {**(metadata or {}), "fastnn": about, "sha256": _digest(about, tensors)}
     content: bytes = serialize(tensors, metadata=texts)
     return content
@@ -156,16 +165,30 @@ def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
 
 def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
     optimizer = state.optimizer
+    scale = state.target_scale
+    schedule = getattr(optimizer, "learning_rate", None)
     return {
         "format": FORMAT,
         **architecture.describe(),
         "init": state.init if isinstance(state.init, str) else None,
         "trained_on_labels": state.trained_on_labels,
-        "optimizer": None if optimizer is None else {"name": optimizer.name, **asdict(optimizer)},
+        **({} if state.classes is None else {"classes": state.classes.labels.tolist()}),
+        "optimizer": None if optimizer is None else _describe_optimizer(optimizer, state.progress),
+        **({"schedule": schedule.describe()} if isinstance(schedule, schedules.Schedule) else {}),
+        **({} if scale is None else {"target_scale": {"mean": scale.mean, "deviation": scale.deviation}}),
         "step": int(state.step[0]),
         **({"seed": state.seed} if state.seed else {}),
         "rng": state.rng.bit_generator.state,
     }
+
+
+def _describe_optimizer(optimizer: AnyOptimizer, progress: Progress | None) -> dict[str, Any]:
+    """Return its name and its hyperparameters, which are numbers: those who do not know schedules can read them."""
+    if isinstance(optimizer, LBFGS):
+        return {"name": optimizer.name, **asdict(optimizer)}
+    of_callable = progress.largest_rate if progress and progress.largest_rate else 1e-3
+    numbers = replace(optimizer, learning_rate=optimizer.base_rate(of_callable))
+    return {"name": optimizer.name, **asdict(numbers)}
 
 
 def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> tuple[Architecture, State]:
@@ -175,6 +198,8 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
     state = State.of(architecture, _generator(about["rng"]), "zeros")
     if about["optimizer"] is not None:
         options = dict(about["optimizer"])
+        if "schedule" in about:
+            options["learning_rate"] = schedules.from_description(about["schedule"])
         state.take_up(OPTIMIZERS[options.pop("name")](**options))
     arrays = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
     if about["init"] is None:
@@ -189,6 +214,12 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         array[:] = found
     state.step[0], state.seed = about["step"], about.get("seed", 0)
     state.trained_on_labels = bool(about["trained_on_labels"])
+    if "target_scale" in about:
+        state.target_scale = Standardizer(*(np.array(about["target_scale"][name]) for name in ("mean", "deviation")))
+    if "classes" in about:
+        state.classes = Classes.of_list(about["classes"])
+    if "training" in about:
+        state.progress = Progress.from_description(about["training"], tensors, state.parameters)
     return architecture, state
 
 

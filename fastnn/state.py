@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
+from fastnn.data import Classes, Standardizer
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import AnyOptimizer
+from fastnn.progress import Progress
 
 
 class Snapshot(NamedTuple):
@@ -37,7 +39,7 @@ class State:
         The initial weights: how they are drawn, or these.
     trained_on_labels : bool
         Whether the last targets were labels, which are then what is predicted.
-    optimizer : Optimizer or None
+    optimizer : Optimizer, LBFGS or None
         The last one trained with.
     optimizer_state : ndarray, (k, P)
         The vectors that it keeps from step to step.
@@ -45,16 +47,25 @@ class State:
         How many steps it has taken.
     seed : int
         Of dropout's masks, with the step.
+    progress : Progress or None
+        Where the last training stands; None before the first one.
+    classes : Classes or None
+        The labels that the classes have; None before the first training on labels.
+    target_scale : Standardizer or None
+        The mean and deviation of the real targets, if the network is trained on standardised ones.
     """
 
     parameters: Array
     rng: np.random.Generator
     init: str | list[tuple[Matrix, Matrix]]
     trained_on_labels: bool
-    optimizer: Optimizer | None
+    optimizer: AnyOptimizer | None
     optimizer_state: Array
     step: Integers
     seed: int = 0
+    progress: Progress | None = None
+    classes: Classes | None = None
+    target_scale: Standardizer | None = None
 
     @classmethod
     def of(
@@ -77,7 +88,7 @@ class State:
         return state
 
     def draw(self, architecture: Architecture) -> None:
-        """Draw the initial parameters, and forget the optimizer."""
+        """Draw the initial parameters, and forget the optimizer, the classes and the scale of the targets."""
         arrays = self.init
         if isinstance(arrays, str):
             gains = [*(a.gain for a in architecture.activations), "glorot"]
@@ -86,10 +97,10 @@ class State:
             W[:], b[:] = W_0, b_0
         if any(architecture.dropout):
             self.seed = int(self.rng.integers(1 << 63))
-        self.optimizer = None
+        self.optimizer = self.progress = self.classes = self.target_scale = None
         self._begin(vectors=0)
 
-    def take_up(self, optimizer: Optimizer) -> None:
+    def take_up(self, optimizer: AnyOptimizer) -> None:
         """Keep the optimizer's state if the rule is the same as before; begin a new one otherwise."""
         if type(self.optimizer) is not type(optimizer) or len(self.optimizer_state) != optimizer.state_vectors:
             self._begin(optimizer.state_vectors)
@@ -112,7 +123,11 @@ class State:
         parameters = aligned_zeros(len(self.parameters), self.parameters.dtype)
         parameters[:] = self.parameters
         return replace(
-            self, parameters=parameters, optimizer_state=np.array(self.optimizer_state), step=np.array(self.step)
+            self,
+            parameters=parameters,
+            optimizer_state=np.array(self.optimizer_state),
+            step=np.array(self.step),
+            progress=None if self.progress is None else self.progress.copy(),
         )
 
 

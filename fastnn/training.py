@@ -14,13 +14,16 @@ import numpy.typing as npt
 from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import Data, Integers
 from fastnn.architecture import Architecture
-from fastnn.data import all_finite
-from fastnn.evaluation import evaluate
+from fastnn.data import Given, all_finite
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import AnyOptimizer, Optimizer
+from fastnn.progress import Partial, Progress
+from fastnn.schedules import TrainingRates
 from fastnn.shuffling import Order, random_order
-from fastnn.state import State
+from fastnn.state import Snapshot, State
+from fastnn.stopping import EarlyStopping
+from fastnn.watching import Callback, Watch, call_all
 
 # A kernel call is a pass of at most about this many floating-point operations: some 100 ms, of small networks 0.5 s, so
 # that an interrupt is heard and the progress bar moves, while the 0.5 to 1 ms from one call to the next are at most a
@@ -41,35 +44,72 @@ _ALL_ROWS = np.empty(0, dtype=np.int64)  # the order that means first to last
 class Request(NamedTuple):
     """What a training is asked to do; ``Network.fit`` explains each part."""
 
-    optimizer: Optimizer
+    optimizer: AnyOptimizer
     batch_size: int
     epochs: int
     l2: float
     shuffle: bool
-    validation: Data | None
+    validation: Given | None
+    early_stopping: EarlyStopping | None
+    monitor: Callable[[History], Any] | None  # of the early stopping, where it is a callable
     keep_batch_loss: bool
-    callback: Callable[[History], object] | None
+    callbacks: tuple[Callback, ...]
     verbose: bool
     progress: bool
 
+    def rates(self, samples: int) -> TrainingRates:
+        """Return the learning rates of all steps, which are checked here."""
+        assert isinstance(self.optimizer, Optimizer)
+        steps = -(-samples // self.batch_size)
+        return TrainingRates(self.optimizer.learning_rate, self.epochs * steps, steps)
 
-def train(kernels: ModuleType, architecture: Architecture, state: State, data: Data, request: Request) -> History:
-    """Train the state in place; KeyboardInterrupt ends it at the next boundary of kernel calls."""
-    return _Training(kernels, architecture, state, data, request).run()
+
+def train(
+    kernels: ModuleType,
+    architecture: Architecture,
+    state: State,
+    data: Data,
+    request: Request,
+    rates: TrainingRates,
+    progress: Progress,
+) -> History:
+    """Train the state in place, from ``progress`` on; KeyboardInterrupt ends it between two kernel calls."""
+    state.progress = progress
+    try:
+        return _Training(kernels, architecture, state, data, request, rates).run()
+    finally:
+        progress.close()
 
 
 class _Training:
     """A training under way."""
 
     def __init__(
-        self, kernels: ModuleType, architecture: Architecture, state: State, data: Data, request: Request
+        self,
+        kernels: ModuleType,
+        architecture: Architecture,
+        state: State,
+        data: Data,
+        request: Request,
+        rates: TrainingRates,
     ) -> None:
+        assert state.progress is not None
         self.kernels, self.architecture, self.state = kernels, architecture, state
-        self.data, self.request = data, request
+        self.data, self.request, self.rates, self.progress = data, request, rates, state.progress
         self.samples = len(data.X)
         self.shuffled = request.shuffle and request.batch_size < self.samples  # whether their order matters
-        self.history = History()
-        self.hyper, self.rate = request.optimizer.hyper(), np.array([request.optimizer.learning_rate])
+        self.history = self.progress.history
+        self.steps_per_epoch = -(-self.samples // request.batch_size)
+        assert isinstance(request.optimizer, Optimizer)
+        self.rule, self.hyper = int(request.optimizer.rule), request.optimizer.hyper()
+        self.watch = Watch(
+            architecture,
+            state,
+            request.validation,
+            request.early_stopping,
+            request.monitor,
+            request.optimizer.learning_rate,
+        )
         self.samples_per_call = self._samples_per_call()
         self.steps_of_granule = max(1, _GRANULE // request.batch_size)
         self.bar: Any = None
@@ -78,46 +118,45 @@ class _Training:
 
     def run(self) -> History:
         """Take the epochs that were asked for."""
-        request, history, together = self.request, self.history, self._epochs_per_call()
+        history = self.history
         try:
-            while history.epochs < request.epochs:
-                self._draw_and_take(min(together, request.epochs - history.epochs))
-                self._validate()
-                if request.verbose:
-                    (self.bar.write if self.bar else print)(str(history))
-                if request.callback is not None and _ends(request.callback(history)):
-                    break
+            history.ended = self._take_epochs()
+            if history.ended != "callback":
+                self.watch.restore_best()
         except KeyboardInterrupt:
-            history.interrupted = True
-            self._validate()
+            history.interrupted, history.ended = True, "interrupted"
+            self.watch.judge()
         finally:
             if self.bar:
                 self.bar.close()
         return history
 
-    def _draw_and_take(self, epochs: int) -> None:
-        """Draw the epochs' orders and take them; a divergence leaves the generator as the last finite epoch left it."""
-        if not self.shuffled:
-            self._take([_ALL_ROWS] * epochs)
-            return
-        rng, done = self.state.rng, self.history.epochs
-        before = rng.bit_generator.state
-        try:
-            self._take([random_order(rng, self.samples) for _ in range(epochs)])
-        except DivergenceError:
-            rng.bit_generator.state = before
-            for _ in range(self.history.epochs - done):
-                random_order(rng, self.samples)
-            raise
+    def _take_epochs(self) -> str:
+        """Take epochs until the training ends; return why it does."""
+        request, history, together = self.request, self.history, self._epochs_per_call()
+        while history.epochs < request.epochs and not self.watch.stops:
+            self.rates.factor = self.watch.rate_factor
+            self._draw_and_take(1 if self.progress.partial else min(together, request.epochs - history.epochs))
+            self.watch.judge()
+            if request.verbose:
+                (self.bar.write if self.bar else print)(str(history))
+            if call_all(request.callbacks, history):
+                return "callback"
+        return "early stopping" if self.watch.stops else "epochs"
 
-    def _validate(self) -> None:
-        """Record the loss and the score on the validation data, unless they are."""
-        data, history = self.request.validation, self.history
-        if data is not None and len(history.validation_loss) < history.epochs:
-            with InterruptDeferred():
-                loss, score = evaluate(self.architecture, self.state.parameters, data)
-                history.validation_loss.append(loss)
-                history.validation_score.append(score)
+    def _draw_and_take(self, epochs: int) -> None:
+        """Draw the epochs' orders and take them; what ends them leaves the generator as after the last whole one."""
+        rng, taken = self.state.rng, self.history.epochs
+        before = rng.bit_generator.state if self.shuffled else {}
+        try:
+            self._take([random_order(rng, self.samples) if self.shuffled else _ALL_ROWS for _ in range(epochs)])
+        except BaseException:
+            whole = self.history.epochs - taken
+            if self.shuffled and whole < epochs:
+                rng.bit_generator.state = before
+                for _ in range(whole):
+                    random_order(rng, self.samples)
+            raise
 
     def _epochs_per_call(self) -> int:
         """Return how many epochs go into one kernel call: one, if anything looks at the network in between.
@@ -125,7 +164,7 @@ class _Training:
         Small ones are over before Python has prepared the call, in about 200 us.
         """
         request = self.request
-        if request.validation is not None or request.verbose or request.callback is not None or request.l2 > 0:
+        if self.watch.looks or request.verbose or request.callbacks or request.l2 > 0:
             return 1
         return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 
@@ -136,30 +175,49 @@ class _Training:
 
     def _take(self, orders: list[Order], again: bool = False) -> None:
         """Take an epoch for each order, or none of them if one diverges."""
-        began, before = time.perf_counter(), self.state.snapshot()
-        penalty, interrupt = self._penalty(), None
-        steps, whole = 0, len(orders) * -(-self.samples // self.request.batch_size)
-        sums: list[npt.NDArray[np.float64]] = []  # of granules, a row an epoch; the steps' own only where asked for
-        batch_losses: list[npt.NDArray[np.float64]] = []
+        began, before, interrupt = time.perf_counter(), self.state.snapshot(), None
+        partial = self.progress.partial or Partial(self._penalty())
+        self.progress.partial, beginning = partial, partial.copy()
         try:
             with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
-                for part, order, epochs in self._calls(orders):
+                for part, order, epochs in self._calls(orders, partial.samples):
                     with InterruptDeferred():
-                        by_epoch = self._run(part, order, epochs).reshape(epochs, -1)
-                        steps += by_epoch.size
-                        sums.append(self._granule_sums(by_epoch, last=steps == whole))
-                        if self.request.keep_batch_loss:
-                            batch_losses.append(by_epoch)
+                        self._call(part, order, epochs, partial)
                     if self.shows_bar and not again:
                         self._show(len(order) or len(part.X) * epochs)
         except KeyboardInterrupt as error:
-            if steps < whole:
+            if partial.samples < len(orders) * self.samples:
                 if not all_finite(self.state.parameters):
-                    self.state.restore(before)
+                    self._go_back(before, beginning)
                 raise
             interrupt = error  # heard after the last step: the epochs are whole, and are recorded first
+        except Exception:  # of a callable that gives the learning rates
+            self._go_back(before, beginning)
+            raise
+        self._record(orders, began, before, partial)
+        if interrupt is not None:
+            raise interrupt
+
+    def _call(self, data: Data, order: Integers, epochs: int, partial: Partial) -> None:
+        """Do one kernel call, and note what it did."""
+        first = self.history.epochs * self.steps_per_epoch + partial.samples // self.request.batch_size
+        by_epoch = self._run(data, order, epochs, first).reshape(epochs, -1)
+        partial.samples += len(order) or len(data.X) * epochs
+        last = partial.samples % self.samples == 0
+        partial.sums.append(self._granule_sums(by_epoch, last))  # the steps' own losses only where asked for
+        if self.request.keep_batch_loss:
+            partial.losses.append(by_epoch)
+
+    def _go_back(self, before: Snapshot, beginning: Partial) -> None:
+        self.state.restore(before)
+        self.progress.partial = beginning if beginning.samples else None
+
+    def _record(self, orders: list[Order], began: float, before: Snapshot, partial: Partial) -> None:
+        """Make history of epochs that are whole, unless one diverged."""
+        self.progress.partial = None
+        sums = partial.sums
         totals: list[float] = (sums[0] if len(sums) == 1 else np.concatenate(sums, axis=1)).sum(axis=1).tolist()
-        losses = [total * self.request.batch_size / self.samples + penalty for total in totals]
+        losses = [total * self.request.batch_size / self.samples + partial.penalty for total in totals]
         if not (all(map(math.isfinite, losses)) and all_finite(self.state.parameters)):
             self.state.restore(before)
             self._diverge(orders, losses[0])
@@ -167,9 +225,7 @@ class _Training:
         self.history.loss += losses
         self.history.seconds += [(time.perf_counter() - began) / len(orders)] * len(orders)
         if self.request.keep_batch_loss:
-            self.history.batch_loss += list(np.concatenate(batch_losses, axis=1))
-        if interrupt is not None:
-            raise interrupt
+            self.history.batch_loss += list(np.concatenate(partial.losses, axis=1))
 
     def _penalty(self) -> float:
         l2 = self.request.l2
@@ -183,39 +239,41 @@ class _Training:
                 self._take(half, again=True)
             return
         what = "a parameter is no longer finite" if math.isfinite(loss) else f"the loss became {loss}"
+        rate = self.rates.of(self.history.epochs * self.steps_per_epoch, self.steps_per_epoch).max()
         raise DivergenceError(
-            f"the training diverged in epoch {self.history.epochs + 1}: {what} with learning rate "
-            f"{self.request.optimizer.learning_rate:g}; the network holds its parameters from before that epoch. A "
-            "smaller learning rate or standardised inputs may help.",
+            f"the training diverged in epoch {self.history.epochs + 1}: {what} with learning rate {rate:g}; the "
+            "network holds its parameters from before that epoch. A smaller learning rate or standardised inputs may "
+            "help.",
             self.history,
         )
 
-    def _calls(self, orders: list[Order]) -> Iterator[tuple[Data, Integers, int]]:
+    def _calls(self, orders: list[Order], visited: int) -> Iterator[tuple[Data, Integers, int]]:
         """Yield the data, the order and the number of epochs of each kernel call: calls end at ends of batches."""
         if len(orders) > 1:
             yield self.data, np.concatenate([order[:] for order in orders]), len(orders)
             return
         granule = self.request.batch_size * self.steps_of_granule
         length = max(1, self.samples_per_call // granule) * granule
-        for start in range(0, self.samples, length):
+        for start in range(visited, self.samples, length):
             stop = min(start + length, self.samples)
             whole = self.shuffled or stop - start == self.samples
             yield self.data if whole else reference.take(self.data, slice(start, stop)), orders[0][start:stop], 1
 
-    def _run(self, data: Data, order: Integers, epochs: int) -> npt.NDArray[np.float64]:
-        """Take the steps of one kernel call; return their losses."""
+    def _run(self, data: Data, order: Integers, epochs: int, first: int) -> npt.NDArray[np.float64]:
+        """Take the steps of one kernel call, from number ``first`` of the training on; return their losses."""
         state, batch_size = self.state, self.request.batch_size
         samples = len(order) // epochs or len(data.X)
         losses = np.empty(epochs * -(-samples // batch_size))
         optimizer = contract.Optimizer(
-            rule=int(self.request.optimizer.rule),
+            rule=self.rule,
             hyper=self.hyper,
-            rates=np.ndarray(losses.shape, np.float64, self.rate, strides=(0,)),  # np.broadcast_to takes 4 us
+            rates=self.rates.of(first, len(losses)),
             state=state.optimizer_state,
             step=state.step,
             l2=self.request.l2 / self.samples,
             seed=state.seed,
         )
+        self.progress.largest_rate = max(self.progress.largest_rate, float(optimizer.rates.max()))
         model, theta = self.architecture.model, state.parameters
         if batch_size == 1:
             self.kernels.sgd_epoch(model, theta, data, order, optimizer, losses, epochs)
@@ -240,11 +298,6 @@ class _Training:
         elif time.perf_counter() - self.began > _BAR_AFTER:
             self.bar = _progress_bar(self.request.epochs * self.samples, self.visited)
             self.shows_bar = self.bar is not None
-
-
-def _ends(answer: object) -> bool:
-    """Return whether a callback's answer is Python's True or NumPy's."""
-    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _progress_bar(samples: int, visited: int) -> Any:

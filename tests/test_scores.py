@@ -116,7 +116,7 @@ def test_a_constant_target_has_no_score(loss, targets):
     with pytest.warns(UserWarning, match="score: all targets of column 1 are the same"):
         found = net.score(X, constant)
     H = net.forward(X)[:, [0, 2]]
-    assert found == evaluation.score_of(network(loss, 2).architecture, H, targets.astype(np.float32))
+    assert found == evaluation.score_of(network(loss, 2).architecture, H, targets)
     assert np.isnan(net.score(X, np.full((41, 3), 2.0)))  # and nothing to say beside it
     assert np.isnan(net.score(X[:1], targets[:1, [0, 0, 1]]))
 

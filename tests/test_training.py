@@ -160,7 +160,7 @@ def test_an_epoch_of_single_samples_keeps_few_of_their_losses(backend, shuffle, 
     X = np.random.default_rng(0).normal(size=(5_001, 3)).astype(np.float32)
     fastnn.Network([3, 4, 2], rng=2).fit(X, (X[:, 0] > 0).astype(int), batch_size=1, epochs=1, shuffle=shuffle)
     assert len(pieces) == 5
-    assert max(alive) == 1
+    assert max(alive) <= 1
 
 
 # ---- continuing and beginning anew

@@ -25,15 +25,6 @@ def fold_into_inputs(scale: Standardizer, network: Network) -> Network:
     return _with_layer(network, 0, scaled, b - shift, np.dtype(np.float64) if far else network.dtype)
 
 
-def fold_into_outputs(scale: Standardizer, network: Network) -> Network:
-    """Return a network that predicts raw y where the given one, whose output unit is the identity, predicts others.
-
-    y = s (A W + b) + u = A W' + b' for W' = s W, b' = s b + u.
-    """
-    W, b = (array.astype(np.float64) for array in (network.weights[-1], network.biases[-1]))
-    return _with_layer(network, -1, W * scale.deviation, b * scale.deviation + scale.mean, network.dtype)
-
-
 def _with_layer(
     network: Network, layer: int, W: npt.NDArray[np.float64], b: npt.NDArray[np.float64], dtype: np.dtype
 ) -> Network:
@@ -43,4 +34,5 @@ def _with_layer(
     folded = Network(network.sizes, network.activations, network.architecture.loss, dtype, network.rng, [*arrays])
     folded.state.init = network.state.init
     folded.state.trained_on_labels = network.state.trained_on_labels
+    folded.state.classes, folded.state.target_scale = network.state.classes, network.state.target_scale
     return folded

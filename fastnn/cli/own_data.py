@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnn import saving
-from fastnn.cli.folding import fold_into_inputs, fold_into_outputs
+from fastnn.cli.folding import fold_into_inputs
 from fastnn.cli.tables import Table, Values, read_table, write_predictions
 from fastnn.data import Standardizer
 from fastnn.history import History
@@ -95,19 +95,18 @@ def _fit(
     print(f"targets   {', '.join(classes[:10]) + ' ...' * (len(classes) > 10) if classes else 'real or 0/1 values'}")
     print(f"network   {'-'.join(map(str, net.sizes))}, {net.parameters.size:,} parameters", flush=True)
     inputs = Standardizer.of(X) if settings.standardise else None
-    targets = Standardizer.of(y) if settings.standardise and LOSSES[settings.loss].has_units else None
     history = net.fit(
-        *_standardised((X, y), inputs, targets),
+        *_standardised((X, y), inputs),
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         l2=settings.l2,
-        validation_data=_standardised(held_out, inputs, targets) if held_out else None,
+        validation_data=_standardised(held_out, inputs) if held_out else None,
+        scale_targets=settings.standardise and LOSSES[settings.loss].has_units,
         verbose=True,
     )
-    net = fold_into_inputs(inputs, net) if inputs else net
-    return fold_into_outputs(targets, net) if targets else net, history, held_out
+    return fold_into_inputs(inputs, net) if inputs else net, history, held_out
 
 
 def _encode(y: Values, loss: str) -> tuple[Values, list[str]]:
@@ -147,11 +146,9 @@ def _split(
     return (X[order[held:]], y[order[held:]]), (X[order[:held]], y[order[:held]])
 
 
-def _standardised(
-    samples: tuple[Values, Values], inputs: Standardizer | None, targets: Standardizer | None
-) -> tuple[Values, Values]:
+def _standardised(samples: tuple[Values, Values], inputs: Standardizer | None) -> tuple[Values, Values]:
     X, y = samples
-    return inputs.transform(X) if inputs else X, targets.transform(y) if targets else y
+    return inputs.transform(X) if inputs else X, y
 
 
 def _score_name(net: Network) -> str:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from fastnn._kernels import get_num_threads
 from fastnn._kernels.contract import Array, Data, Integers
 from fastnn.architecture import Architecture
-from fastnn.data.weights import with_weights
+from fastnn.data.frames import is_frame, numbers_of_frame
+from fastnn.data.labels import Classes, as_classes
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
@@ -31,7 +32,7 @@ def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool
     ValueError
         If X is not 2-D, is empty, has another width, or holds NaN or infinity.
     """
-    array = _as_numbers(X, name)
+    array = as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
     if array.shape[0] == 0:
@@ -47,28 +48,18 @@ def as_data(
     architecture: Architecture,
     check_finite: bool = True,
     names: tuple[str, str] = ("X", "y"),
+    classes: Classes | None = None,
 ) -> Data:
-    """Check samples and targets and return them as the kernels read them."""
+    """Check samples and targets and return them as the kernels read them; ``classes`` are those of the labels."""
     sizes, dtype = architecture.sizes, architecture.dtype
+    if architecture.loss.classifies:
+        y, _ = as_classes(y, sizes[-1], classes, names[1])
     samples = as_samples(X, sizes[0], dtype, check_finite, names[0])
     labels, targets = as_targets(y, sizes[-1], architecture.loss, dtype, check_finite, names[1])
     m = len(labels) or len(targets)
     if m != len(samples):
         raise ValueError(f"{names[0]} and {names[1]} must have as many rows; got {len(samples)} and {m}")
     return Data(samples, labels, targets)
-
-
-def as_validation_data(
-    given: tuple[npt.ArrayLike, ...] | None, architecture: Architecture, check_finite: bool = True
-) -> Data | None:
-    """Check what ``fit`` is given to validate on, and return it as the kernels read it."""
-    if given is None:
-        return None
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
-    X, y, *weights = given
-    data = as_data(X, y, architecture, check_finite, ("validation_data X", "validation_data y"))
-    return with_weights(data, weights[0], name="validation_data weights") if weights else data
 
 
 def as_targets(
@@ -83,7 +74,7 @@ def as_targets(
         sigmoid output: 0 or 1, (m,) or (m, 1); hinge also takes -1 and 1. Regression: real values, (m, K), or (m,) for
         one output, or for several quantiles of one target.
     """
-    array, columns = _as_numbers(y, name), loss.targets(outputs)
+    array, columns = as_numbers(y, name), loss.targets(outputs)
     if array.ndim not in (1, 2) or array.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one target, (m,) or (m, {columns}); got shape {array.shape}")
     if array.ndim == 2 and array.shape[1] != columns:
@@ -194,11 +185,22 @@ def _as_labels(array: npt.NDArray[np.generic], classes: int, name: str) -> Integ
     return np.ascontiguousarray(labels)
 
 
-def _as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+    """Return real numbers as an array, itself where it is one.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If they make no array, or some are masked.
+    """
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind == "O" and array.ndim in (1, 2) and is_frame(values):
+        return numbers_of_frame(values, array, name)
     if array.dtype.kind not in "buif":
         found = f"an array of dtype {array.dtype}"
         if hasattr(values, "toarray"):

@@ -1,0 +1,102 @@
+"""Data with real targets as they were given, to judge a network by: in float64 and in the user's units."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._kernels.contract import Data
+from fastnn.architecture import Architecture
+from fastnn.data.arrays import as_data, as_numbers
+from fastnn.data.labels import Classes
+from fastnn.data.scaling import Standardizer
+from fastnn.data.weights import with_weights
+
+Targets = npt.NDArray[np.float64]
+
+
+class Given(NamedTuple):
+    """Samples and targets, as kernels read them and as they were given.
+
+    Attributes
+    ----------
+    data : Data
+        For the kernels: in the network's dtype, standardised where the network has a scale.
+    targets : ndarray, (m, K), or None
+        Real targets in float64; None where ``data`` holds the same numbers.
+    standardised : bool
+        Whether those in ``data`` are.
+    """
+
+    data: Data
+    targets: Targets | None = None
+    standardised: bool = False
+
+    @property
+    def own(self) -> Data:
+        """The data with the targets as they were given."""
+        return self.data if self.targets is None else self.data._replace(targets=self.targets)
+
+
+def as_given(
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    architecture: Architecture,
+    check_finite: bool = True,
+    names: tuple[str, str] = ("X", "y"),
+    classes: Classes | None = None,
+    scale: Standardizer | None = None,
+) -> Given:
+    """Check samples and targets; see ``as_data`` for what is raised."""
+    if architecture.loss.classifies:
+        return Given(as_data(X, y, architecture, check_finite, names, classes))
+    numbers = as_numbers(y, names[1])
+    if scale is not None and numbers.ndim in (1, 2) and numbers.size:
+        own = _matrix(numbers)
+        if own.shape[1] == len(scale.mean):  # another number of columns is refused below
+            return Given(as_data(X, scale.transform(own), architecture, check_finite, names), own, standardised=True)
+    data = as_data(X, numbers, architecture, check_finite, names)
+    if numbers.dtype == architecture.dtype:
+        return Given(data)
+    own = _matrix(numbers)
+    return Given(data, None if np.array_equal(own, data.targets) else own)
+
+
+def as_validation_data(
+    given: tuple[npt.ArrayLike, ...] | None,
+    architecture: Architecture,
+    check_finite: bool = True,
+    classes: Classes | None = None,
+    scale: Standardizer | None = None,
+) -> Given | None:
+    """Check what ``fit`` is given to validate on."""
+    if given is None:
+        return None
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
+    X, y, *weights = given
+    held = as_given(X, y, architecture, check_finite, ("validation_data X", "validation_data y"), classes, scale)
+    if weights:
+        held = held._replace(data=with_weights(held.data, weights[0], name="validation_data weights"))
+    return held
+
+
+def scale_of(y: npt.ArrayLike, name: str = "y") -> Standardizer:
+    """Return the mean and deviation of each column of real targets, in float64; what is not finite does not count.
+
+    Targets of another shape than (m,) or (m, K) give a scale without columns, as which they are refused later.
+    """
+    numbers = as_numbers(y, name)
+    if numbers.ndim not in (1, 2) or not numbers.size:
+        return Standardizer(np.zeros(0), np.ones(0))
+    own = _matrix(numbers)
+    measured = [Standardizer.of(column[np.isfinite(column)]) for column in own.T if np.isfinite(column).any()]
+    if len(measured) < own.shape[1]:
+        return Standardizer(np.zeros(0), np.ones(0))
+    return Standardizer(np.array([s.mean for s in measured]), np.array([s.deviation for s in measured]))
+
+
+def _matrix(numbers: npt.NDArray[Any]) -> Targets:
+    return numbers.astype(np.float64, copy=False).reshape(len(numbers), -1)
