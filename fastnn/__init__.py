@@ -6,6 +6,7 @@ from fastnn import backend, datasets, losses, optimizers, schedules
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
+from fastnn.averaging import EMA, SWA
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
 from fastnn.optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
@@ -15,8 +16,10 @@ from fastnn.stopping import EarlyStopping
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
     "LBFGS",
     "SGD",
+    "SWA",
     "Adam",
     "AdamW",
     "DivergenceError",

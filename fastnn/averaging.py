@@ -1,4 +1,8 @@
-"""Averages of the parameters over a training's steps, which often predict better than the last step's."""
+"""Averages of the parameters over a training's steps, which often predict better than the last step's.
+
+``shares(first, steps, steps_per_epoch, epochs)`` returns how far an average goes towards the parameters after each of
+these steps, counted in the training from 0: by 0 it stays, by 1 it becomes them.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,7 @@ from fastnn._kernels.contract import Numbers
 
 
 @dataclass(frozen=True)
-class Average:
-    """What the averages have in common; ``EMA`` and ``SWA`` are two."""
-
-    def shares(self, first: int, steps: int, steps_per_epoch: int, epochs: int) -> Numbers:
-        """Return how far the average goes towards the parameters after each step: 0 not at all, 1 it becomes them.
-
-        Parameters
-        ----------
-        first, steps : int
-            The first step, counted in the training from 0, and how many.
-        steps_per_epoch, epochs : int
-            Of the training.
-        """
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class EMA(Average):
+class EMA:
     """The exponential moving average of the parameters: average <- decay average + (1 - decay) theta, after each step.
 
     It begins with the parameters after the first step.
@@ -63,8 +50,10 @@ class EMA(Average):
 
 
 @dataclass(frozen=True)
-class SWA(Average):
+class SWA:
     """Stochastic weight averaging: the mean of the parameters at the ends of the last epochs.
+
+    Before these begin, it is the parameters at the end of the last epoch.
 
     Parameters
     ----------
@@ -88,8 +77,17 @@ class SWA(Average):
         check_flag("restore", self.restore)
 
     def shares(self, first: int, steps: int, steps_per_epoch: int, epochs: int) -> Numbers:
-        """Return 1 / k for the k-th epoch that counts, at its last step, and 0 elsewhere."""
+        """Return 1 / k for the k-th epoch that counts, 1 for those before, at their last steps; 0 elsewhere."""
         step = np.arange(first, first + steps)
         counted = step // steps_per_epoch - min(int(self.start * epochs), epochs - 1) + 1
-        counts = ((step + 1) % steps_per_epoch == 0) & (counted > 0)
-        return np.where(counts, 1 / np.maximum(counted, 1), 0.0)
+        return np.where((step + 1) % steps_per_epoch == 0, 1 / np.maximum(counted, 1), 0.0)
+
+
+Average = EMA | SWA
+
+
+def check_average(average: object) -> Average | None:
+    """Return what ``fit`` was given to average with."""
+    if average is not None and not isinstance(average, Average):
+        raise TypeError(f"average must be fastnn.EMA(...), fastnn.SWA(...) or None; got {average!r}")
+    return average

@@ -20,6 +20,7 @@ True
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from fastnn._kernels.contract import Array, Data, Integers
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job
 from fastnn.network import Network
-from fastnn.optimizers import Optimizer, find_optimizer
+from fastnn.optimizers import Optimizer, find_optimizer, layer_factors
 
 _NO_LABELS: Integers = np.empty(0, dtype=np.int64)
 
@@ -93,8 +94,12 @@ class Prepared:
         self._kernels: CompiledKernels | None = getattr(kernels, "compiled_kernels", None)
         self._forward = Request(rows, rows)
         self._gradient = Request(rows, rows, backward=True)
-        plain = is_plain(architecture.model, self._optimizer.rule, self._optimizer.state_vectors)
-        self._step = Request(rows, rows, backward=True, training=True, per_sample=plain and rows == 1)
+        self._clip_norm = math.inf if found.clip_norm is None else found.clip_norm
+        self._factors = layer_factors(found, None, len(architecture.sizes) - 1)
+        clipped = self._clip_norm < math.inf
+        plain = is_plain(architecture.model, found.rule, found.state_vectors) and not (clipped or self._factors.size)
+        per_sample = plain and rows == 1
+        self._step = Request(rows, rows, backward=True, training=True, per_sample=per_sample, clipped=clipped)
         self._idle: dict[Request, list[Job]] = {}
         for request in (self._forward, self._gradient, self._step):
             self._idle[request] = [] if self._kernels is None else [self._new_job(request)]
@@ -191,7 +196,10 @@ class Prepared:
         optimizer = self._optimizer
         rates = np.array([optimizer.base_rate()])
         self._taken_up = contract.Optimizer(
-            int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0, seed=state.seed
+            *(int(optimizer.rule), optimizer.hyper(), rates, state.optimizer_state, state.step, 0.0),
+            clip_norm=self._clip_norm,
+            factors=self._factors,
+            seed=state.seed,
         )
         return self._taken_up
 

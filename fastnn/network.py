@@ -17,6 +17,7 @@ from fastnn._kernels.contract import Activation as Code
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
+from fastnn.averaging import Average, check_average
 from fastnn.data import (
     ClassWeight,
     Given,
@@ -30,7 +31,7 @@ from fastnn.data import (
 )
 from fastnn.history import History
 from fastnn.losses import Loss
-from fastnn.optimizers import LBFGS, AnyOptimizer, find_optimizer
+from fastnn.optimizers import LBFGS, AnyOptimizer, RateFactors, find_optimizer, layer_factors
 from fastnn.progress import Progress
 from fastnn.schedules import LearningRate
 from fastnn.state import State
@@ -167,6 +168,11 @@ class Network:
         return None if self.state.classes is None else self.state.classes.labels.copy()
 
     @property
+    def average(self) -> Array | None:
+        """The average of the last training's parameters, flat like them; None where ``fit`` kept none."""
+        return self.state.parameters if self.state.averaged else self.state.average
+
+    @property
     def parameters(self) -> Array:
         """All parameters in one flat vector."""
         return self.state.parameters
@@ -225,6 +231,9 @@ class Network:
         batch_size: int | None = _BATCH_SIZE,
         epochs: int = 10,
         l2: float = 0.0,
+        l1: float = 0.0,
+        rate_factors: RateFactors | None = None,
+        average: Average | None = None,
         shuffle: bool = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
         early_stopping: EarlyStopping | bool | None = None,
@@ -264,6 +273,15 @@ class Network:
             Passes over the data, >= 0.
         l2 : float, default 0
             >= 0; adds l2 / (2 m) times the sum of the squared weights to the cost.
+        l1 : float, default 0
+            >= 0; adds l1 / m times the sum of the weights' sizes to the cost, by the proximal step: after each step of
+            the optimizer, weights go towards 0 by the learning rate times l1 / m, and no further, so that many become
+            exactly 0 (Duchi, Singer: Efficient online and batch learning using forward backward splitting. JMLR 2009).
+        rate_factors : mapping, optional
+            "weights" and "biases": factors >= 0 of the learning rate, one number each or one for each layer of weights;
+            0 keeps a layer as it is.
+        average : EMA or SWA, optional
+            Keep an average of the parameters, which the network then has when the training ends.
         shuffle : bool, default True
             Visit the samples in a new random order each epoch.
         validation_data : (X, y) or (X, y, weights), optional
@@ -327,6 +345,9 @@ class Network:
             batch_size=_check_batch_size(batch_size, m, found),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
+            l1=check_real("l1", l1, low=0),
+            factors=layer_factors(found, rate_factors, len(self.sizes) - 1),
+            average=check_average(average),
             shuffle=shuffle,
             validation=validation,
             early_stopping=stopping,
@@ -342,6 +363,10 @@ class Network:
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
         rates = None if isinstance(found, LBFGS) else request.rates(m)
+        if rates is None and (request.l1 > 0 or request.factors.size or request.average):
+            raise ValueError(
+                "l1, rate_factors and average are for optimizers with steps of batches, not for lbfgs"
+            )
         stand = self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:
@@ -350,6 +375,7 @@ class Network:
             if self.architecture.loss.classifies:
                 state.trained_on_labels, state.classes = data.labels.size > 0, classes
             state.target_scale = scale
+            state.begin_average(request.average is not None, goes_on=stand.history.epochs > 0 or bool(stand.partial))
             if rates is None:
                 return lbfgs.train(kernels, self.architecture, state, data, request, stand)
             return training.train(kernels, self.architecture, state, data, request, rates, stand)

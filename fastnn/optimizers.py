@@ -5,14 +5,14 @@ theta are the parameters, g the gradient of one step's samples (with the penalty
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn._checks import check_choice, check_integer, check_real
-from fastnn._kernels.contract import Rule
+from fastnn._kernels.contract import NO_NUMBERS, Numbers, Rule
 from fastnn.schedules import LearningRate, Schedule, check_learning_rate
 
 # Of the hyperparameters, in the order in which they are given.
@@ -26,9 +26,12 @@ class Optimizer:
     """What every optimizer has: a learning rate, a kernel code and a number of state vectors.
 
     The learning rate is a number > 0, a schedule, or a callable of the progress t in [0, 1); see ``fastnn.schedules``.
+    ``clip_norm``, > 0, limits the norm of a step's gradient, over all parameters: a larger gradient is scaled to it
+    (Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks. ICML 2013).
     """
 
     learning_rate: LearningRate
+    clip_norm: float | None = field(default=None, kw_only=True)
     rule: ClassVar[Rule]
 
     @property
@@ -47,7 +50,7 @@ class Optimizer:
             return self.learning_rate
         return self.learning_rate.learning_rate if isinstance(self.learning_rate, Schedule) else of_callable
 
-    def hyper(self) -> npt.NDArray[np.float64]:
+    def hyper(self) -> Numbers:
         """Return (first, second, epsilon, weight_decay, nesterov) as the kernels take them."""
         value = vars(self)
         first = value.get("momentum", value.get("beta1", 0.0))
@@ -58,6 +61,8 @@ class Optimizer:
     def __post_init__(self) -> None:
         values = vars(self)
         values["learning_rate"] = check_learning_rate(self.learning_rate)
+        if self.clip_norm is not None:
+            values["clip_norm"] = check_real("clip_norm", self.clip_norm, above=0)
         for key, bounds in _BOUNDS.items():
             if key in values:
                 values[key] = check_real(key, values[key], **bounds)  # as float, for saving
@@ -164,16 +169,33 @@ class AdamW(Adam):
     ----------
     learning_rate, beta1, beta2, epsilon
         As in ``Adam``.
-    weight_decay : float, default 0.01
-        >= 0.
+    weight_decay : float or sequence of float, default 0.01
+        >= 0; of all layers of weights, or one for each.
 
     References
     ----------
     Loshchilov, Hutter: Decoupled weight decay regularization. ICLR 2019.
     """
 
-    weight_decay: float = 0.01
+    weight_decay: float | Sequence[float] = 0.01
     rule: ClassVar[Rule] = Rule.ADAMW
+
+    def __post_init__(self) -> None:
+        """Check the hyperparameters."""
+        decay = self.weight_decay
+        if isinstance(decay, list | tuple | np.ndarray):
+            decays = tuple(check_real(f"weight_decay[{i}]", each, low=0) for i, each in enumerate(decay))
+            object.__setattr__(self, "weight_decay", 1.0)  # the factor of each
+            super().__post_init__()
+            object.__setattr__(self, "weight_decay", decays)
+        else:
+            super().__post_init__()
+
+    def hyper(self) -> Numbers:
+        """Return the hyperparameters; a decay of 1 where `layer_factors` has those of the layers."""
+        if isinstance(self.weight_decay, tuple):
+            return replace(self, weight_decay=1.0).hyper()
+        return super().hyper()
 
 
 @dataclass(frozen=True)
@@ -227,3 +249,40 @@ def find_optimizer(optimizer: str | AnyOptimizer, learning_rate: LearningRate | 
             raise ValueError(f"learning_rate must be None for lbfgs, which has a line search; got {learning_rate!r}")
         return found
     return found if learning_rate is None else replace(found, learning_rate=learning_rate)
+
+
+RateFactors = Mapping[str, float | Sequence[float]]
+
+
+def layer_factors(optimizer: AnyOptimizer, rate_factors: RateFactors | None, layers: int) -> Numbers:
+    """Return each layer's factors of the learning rate, for weights and for biases, and of the weight decay.
+
+    Parameters
+    ----------
+    rate_factors : mapping, optional
+        "weights" and "biases", each one number >= 0 or one for each layer of weights; 0 keeps a layer as it is.
+
+    Returns
+    -------
+    ndarray, (layers, 3)
+        Or (0,), where all of them are 1.
+    """
+    given = {} if rate_factors is None else rate_factors
+    if not isinstance(given, Mapping):
+        raise TypeError(f"rate_factors must be a mapping with 'weights' and 'biases'; got {type(given).__name__}")
+    if unknown := [key for key in given if key not in ("weights", "biases")]:
+        raise ValueError(f"rate_factors has {unknown[0]!r}; known are 'weights' and 'biases'")
+    decay = getattr(optimizer, "weight_decay", 1.0)
+    columns = [_of_layers(f"rate_factors[{key!r}]", given.get(key, 1.0), layers) for key in ("weights", "biases")]
+    columns.append(_of_layers("weight_decay", decay, layers) if isinstance(decay, tuple) else [1.0] * layers)
+    factors = np.array(columns).T
+    return NO_NUMBERS if (factors == 1).all() else np.ascontiguousarray(factors)
+
+
+def _of_layers(name: str, given: object, layers: int) -> list[float]:
+    """Return one number for each layer."""
+    if not isinstance(given, list | tuple | np.ndarray):
+        return [check_real(name, given, low=0)] * layers
+    if len(given) != layers:
+        raise ValueError(f"{name} must be one number, or one for each of {layers} layers of weights; got {len(given)}")
+    return [check_real(f"{name}[{i}]", each, low=0) for i, each in enumerate(given)]

@@ -80,6 +80,8 @@ def to_bytes(architecture: Architecture, state: State, metadata: dict[str, str] 
     _check_known("optimizer", state.optimizer, [type(None), *OPTIMIZERS.values()])
     _check_known("rng.bit_generator", state.rng.bit_generator, _BIT_GENERATORS)
     tensors = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
+    if state.average is not None:
+        tensors["average"] = state.average
     if not isinstance(state.init, str):
         tensors["init"] = np.concatenate([array.ravel() for layer in state.init for array in layer])
     description = _describe(architecture, state)
@@ -178,6 +180,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         **({} if scale is None else {"target_scale": {"mean": scale.mean, "deviation": scale.deviation}}),
         "step": int(state.step[0]),
         **({"seed": state.seed} if state.seed else {}),
+        **({} if state.average is None else {"averaged": state.averaged}),
         "rng": state.rng.bit_generator.state,
     }
 
@@ -188,7 +191,8 @@ def _describe_optimizer(optimizer: AnyOptimizer, progress: Progress | None) -> d
         return {"name": optimizer.name, **asdict(optimizer)}
     of_callable = progress.largest_rate if progress and progress.largest_rate else 1e-3
     numbers = replace(optimizer, learning_rate=optimizer.base_rate(of_callable))
-    return {"name": optimizer.name, **asdict(numbers)}
+    chosen = {key: value for key, value in asdict(numbers).items() if value is not None}
+    return {"name": optimizer.name, **chosen}
 
 
 def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> tuple[Architecture, State]:
@@ -202,6 +206,9 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
             options["learning_rate"] = schedules.from_description(about["schedule"])
         state.take_up(OPTIMIZERS[options.pop("name")](**options))
     arrays = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
+    if "averaged" in about:
+        state.average, state.averaged = np.empty_like(state.parameters), bool(about["averaged"])
+        arrays["average"] = state.average
     if about["init"] is None:
         arrays["init"] = np.empty_like(state.parameters)
         state.init = architecture.layers(arrays["init"])

@@ -23,6 +23,7 @@ class Snapshot(NamedTuple):
     parameters: Array
     optimizer_state: Array
     step: Integers
+    average: Array | None
 
 
 @dataclass(eq=False)
@@ -53,6 +54,10 @@ class State:
         The labels that the classes have; None before the first training on labels.
     target_scale : Standardizer or None
         The mean and deviation of the real targets, if the network is trained on standardised ones.
+    average : ndarray, (P,), or None
+        The average of the last training's parameters, where there is one.
+    averaged : bool
+        Whether the two have changed places: ``parameters`` is the average.
     """
 
     parameters: Array
@@ -66,6 +71,8 @@ class State:
     progress: Progress | None = None
     classes: Classes | None = None
     target_scale: Standardizer | None = None
+    average: Array | None = None
+    averaged: bool = False
 
     @classmethod
     def of(
@@ -97,7 +104,8 @@ class State:
             W[:], b[:] = W_0, b_0
         if any(architecture.dropout):
             self.seed = int(self.rng.integers(1 << 63))
-        self.optimizer = self.progress = self.classes = self.target_scale = None
+        self.optimizer = self.progress = self.classes = self.target_scale = self.average = None
+        self.averaged = False
         self._begin(vectors=0)
 
     def take_up(self, optimizer: AnyOptimizer) -> None:
@@ -106,17 +114,37 @@ class State:
             self._begin(optimizer.state_vectors)
         self.optimizer = optimizer
 
+    def begin_average(self, wanted: bool, goes_on: bool) -> None:
+        """Make an average ready where it is wanted, the old one where a training goes on."""
+        if goes_on and self.averaged:
+            self.swap_average()
+        self.averaged = False
+        if not wanted:
+            self.average = None
+        elif self.average is None or not goes_on:
+            self.average = self.parameters.copy()
+
+    def swap_average(self) -> None:
+        """Let the parameters and their average change places."""
+        assert self.average is not None
+        last = self.parameters.copy()
+        self.parameters[:], self.average[:] = self.average, last
+        self.averaged = not self.averaged
+
     def _begin(self, vectors: int) -> None:
         self.optimizer_state = np.zeros((vectors, len(self.parameters)), self.parameters.dtype)
         self.step = np.zeros(1, dtype=np.int64)
 
     def snapshot(self) -> Snapshot:
         """Return copies of what a step changes."""
-        return Snapshot(self.parameters.copy(), self.optimizer_state.copy(), self.step.copy())
+        average = None if self.average is None else self.average.copy()
+        return Snapshot(self.parameters.copy(), self.optimizer_state.copy(), self.step.copy(), average)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to where the snapshot was taken, with the same optimizer."""
-        self.parameters[:], self.optimizer_state[:], self.step[:] = snapshot
+        self.parameters[:], self.optimizer_state[:], self.step[:] = snapshot[:3]
+        if self.average is not None and snapshot.average is not None:
+            self.average[:] = snapshot.average
 
     def copy(self) -> State:
         """Return a state with arrays of its own, aligned and writable even where these are not; they share ``rng``."""
@@ -128,6 +156,7 @@ class State:
             optimizer_state=np.array(self.optimizer_state),
             step=np.array(self.step),
             progress=None if self.progress is None else self.progress.copy(),
+            average=None if self.average is None else np.array(self.average),
         )
 
 

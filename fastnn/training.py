@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels import contract, reference
-from fastnn._kernels.contract import Data, Integers
+from fastnn._kernels.contract import NO_NUMBERS, Data, Integers, Numbers
 from fastnn.architecture import Architecture
+from fastnn.averaging import Average
 from fastnn.data import Given, all_finite
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
@@ -48,6 +49,9 @@ class Request(NamedTuple):
     batch_size: int
     epochs: int
     l2: float
+    l1: float
+    factors: Numbers  # see ``optimizers.layer_factors``
+    average: Average | None
     shuffle: bool
     validation: Given | None
     early_stopping: EarlyStopping | None
@@ -109,7 +113,9 @@ class _Training:
             request.early_stopping,
             request.monitor,
             request.optimizer.learning_rate,
+            request.average,
         )
+        self.clip_norm = math.inf if request.optimizer.clip_norm is None else request.optimizer.clip_norm
         self.samples_per_call = self._samples_per_call()
         self.steps_of_granule = max(1, _GRANULE // request.batch_size)
         self.bar: Any = None
@@ -121,15 +127,22 @@ class _Training:
         history = self.history
         try:
             history.ended = self._take_epochs()
+            self._restore_average()
             if history.ended != "callback":
                 self.watch.restore_best()
         except KeyboardInterrupt:
             history.interrupted, history.ended = True, "interrupted"
             self.watch.judge()
+            self._restore_average()
         finally:
             if self.bar:
                 self.bar.close()
         return history
+
+    def _restore_average(self) -> None:
+        """Give the network the average of its parameters, where it is to have that."""
+        if self.request.average is not None and self.request.average.restore:
+            self.state.swap_average()
 
     def _take_epochs(self) -> str:
         """Take epochs until the training ends; return why it does."""
@@ -164,7 +177,7 @@ class _Training:
         Small ones are over before Python has prepared the call, in about 200 us.
         """
         request = self.request
-        if self.watch.looks or request.verbose or request.callbacks or request.l2 > 0:
+        if self.watch.looks or request.verbose or request.callbacks or request.l2 > 0 or request.l1 > 0:
             return 1
         return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 
@@ -228,8 +241,8 @@ class _Training:
             self.history.batch_loss += list(np.concatenate(partial.losses, axis=1))
 
     def _penalty(self) -> float:
-        l2 = self.request.l2
-        return reference.penalty(self.architecture.model, self.state.parameters, l2 / self.samples) if l2 else 0.0
+        l2, l1 = self.request.l2 / self.samples, self.request.l1 / self.samples
+        return reference.penalty(self.architecture.model, self.state.parameters, l2, l1)
 
     def _diverge(self, orders: list[Order], loss: float) -> None:
         """Raise the error of the epoch that diverged, after those before it; halves tell which it is."""
@@ -271,6 +284,11 @@ class _Training:
             state=state.optimizer_state,
             step=state.step,
             l2=self.request.l2 / self.samples,
+            l1=self.request.l1 / self.samples,
+            clip_norm=self.clip_norm,
+            factors=self.request.factors,
+            average=NO_NUMBERS if state.average is None else state.average,
+            average_rates=self._shares(first, len(losses)),
             seed=state.seed,
         )
         self.progress.largest_rate = max(self.progress.largest_rate, float(optimizer.rates.max()))
@@ -280,6 +298,13 @@ class _Training:
         else:
             self.kernels.minibatch_epoch(model, theta, data, order, batch_size, optimizer, losses, epochs)
         return losses
+
+    def _shares(self, first: int, steps: int) -> Numbers:
+        """Return how far the average goes towards the parameters after each step."""
+        average = self.request.average
+        return (
+            NO_NUMBERS if average is None else average.shares(first, steps, self.steps_per_epoch, self.request.epochs)
+        )
 
     def _granule_sums(self, by_epoch: npt.NDArray[np.float64], last: bool) -> npt.NDArray[np.float64]:
         """Return sums of the steps' mean losses; an epoch's last step counts as the part of a batch that it has."""

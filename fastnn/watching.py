@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._kernels.contract import Array
 from fastnn.architecture import Architecture
+from fastnn.averaging import Average
 from fastnn.data import Given
 from fastnn.evaluation import evaluate
 from fastnn.history import History
@@ -56,12 +58,14 @@ class Watch:
         stopping: EarlyStopping | None,
         monitor: Callable[[History], Any] | None,
         learning_rate: LearningRate,
+        average: Average | None = None,
     ) -> None:
         assert state.progress is not None
         self._architecture, self._state, self._validation = architecture, state, validation
         self._progress: Progress = state.progress
         self._history = state.progress.history
         self._stopping, self._monitor = stopping, monitor
+        self._averages = average is not None and average.restore
         self._patience = Patience(stopping.min_delta if stopping else 0.0)
         falls = isinstance(learning_rate, Schedule) and learning_rate.name == "reduce_on_plateau"
         self._plateau = Plateau(learning_rate) if isinstance(learning_rate, Schedule) and falls else None
@@ -91,12 +95,15 @@ class Watch:
                 while self._counted < self._history.epochs:
                     self._count(self._counted)
 
+    def _parameters(self) -> Array:
+        """Return what the network would have, were the training over."""
+        state = self._state
+        return state.average if self._averages and state.average is not None else state.parameters
+
     def _validate(self) -> None:
         history = self._history
         if self._validation is not None and len(history.validation_loss) < history.epochs:
-            loss, score = evaluate(
-                self._architecture, self._state.parameters, self._validation, self._state.target_scale
-            )
+            loss, score = evaluate(self._architecture, self._parameters(), self._validation, self._state.target_scale)
             history.validation_loss.append(loss)
             history.validation_score.append(score)
         if self._monitor is not None and len(self._progress.monitored) < history.epochs:
@@ -118,7 +125,7 @@ class Watch:
         if self._patience.take(value):
             history.best_epoch = epoch + 1
             if self._stopping is not None and self._stopping.restore_best and self._counted == history.epochs:
-                progress.best = self._state.parameters.copy()
+                progress.best = self._parameters().copy()
 
     def restore_best(self) -> None:
         """Give the network its best parameters, where early stopping is to do that."""

@@ -256,11 +256,14 @@ def mean_loss(model: Model, Z: Array, Y: Array, weights: Numbers) -> float:
     return float((weights[:, None] * losses if weights.size else losses).sum() / len(Z))
 
 
-def penalty(model: Model, parameters: Array, l2: float) -> float:
-    """Return l2 / 2 times the sum of the squared weights; biases are never penalised."""
-    if l2 == 0:
-        return 0.0
-    return l2 / 2 * sum(float((W.astype(np.float64) ** 2).sum()) for W, _ in layers(model, parameters))
+def penalty(model: Model, parameters: Array, l2: float, l1: float = 0.0) -> float:
+    """Return l2 / 2 times the sum of the squared weights plus l1 times that of their sizes; biases have no penalty."""
+    total = 0.0
+    if l2 > 0:
+        total += l2 / 2 * sum(float((W.astype(np.float64) ** 2).sum()) for W, _ in layers(model, parameters))
+    if l1 > 0:
+        total += l1 * sum(float(np.abs(W).sum(dtype=np.float64)) for W, _ in layers(model, parameters))
+    return total
 
 
 def loss(model: Model, parameters: Array, data: Data, l2: float) -> float:
