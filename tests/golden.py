@@ -70,6 +70,7 @@ def digest(net, batch_size, optimizer, dtype):
     """Return the hash of parameters, state, losses, outputs and gradient after a few epochs with a penalty."""
     sizes, activation, loss, *_ = NETS[net]
     X, y = data(net)
+    y = y.astype(dtype) if y.dtype.kind == "f" else y  # the loss is that of the targets as they are given
     network = fastnn.Network(sizes, activation=activation, loss=loss, dtype=dtype, rng=1)
     training = {"optimizer": OPTIMIZERS[optimizer], "learning_rate": 0.02 / sizes[0], "batch_size": batch_size}
     history = network.fit(X, y, **training, epochs=2, l2=0.1, progress=False)
