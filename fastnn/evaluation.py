@@ -47,14 +47,18 @@ def _decide(architecture: Architecture, outputs: Array, as_labels: bool) -> npt.
     return answers[:, 0] if single else answers
 
 
-def score(architecture: Architecture, outputs: Array, data: Data) -> float:
+def score(architecture: Architecture, outputs: Array, data: Data, warn: bool = True) -> float:
     """Return the accuracy, R^2 or D^2 on targets as the kernels read them; see ``Network.score``."""
     targets = data.labels if data.labels.size else data.targets
-    return score_of(architecture, outputs, targets, data.weights if data.weights.size else None)
+    return score_of(architecture, outputs, targets, data.weights if data.weights.size else None, warn)
 
 
 def score_of(
-    architecture: Architecture, outputs: Array, targets: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None
+    architecture: Architecture,
+    outputs: Array,
+    targets: npt.NDArray[Any],
+    weights: npt.NDArray[Any] | None = None,
+    warn: bool = True,
 ) -> float:
     """Return the accuracy, R^2 or D^2 of outputs.
 
@@ -67,13 +71,15 @@ def score_of(
         in float64, NaN where one is missing.
     weights : ndarray, (m,), optional
         Of the samples.
+    warn : bool
+        Whether a UserWarning names outputs all of whose targets are the same: they have no R^2 or D^2.
     """
     loss = architecture.loss
     if isinstance(loss, OwnLoss):
         return loss.score(outputs, targets, weights)
     if not loss.classifies:
         levels = loss.numbers(architecture.sizes[-1]) if loss.code == Code.QUANTILE else ()
-        return scores.explained(outputs, targets, scores.DEVIANCES.get(loss.code, scores.R2), levels, weights)
+        return scores.explained(outputs, targets, scores.DEVIANCES.get(loss.code, scores.R2), levels, weights, warn)
     if targets.ndim == 1:
         answers = outputs[:, 0] >= loss.threshold if architecture.sizes[-1] == 1 else outputs.argmax(axis=1)
         return scores.accuracy(answers == targets, weights)
@@ -101,6 +107,6 @@ def predicted(architecture: Architecture, parameters: Array, X: Array, scale: St
 def evaluate(
     architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None
 ) -> tuple[float, float]:
-    """Return the loss without the penalty, and the score."""
+    """Return the loss without the penalty, and the score; after every epoch, so nothing is said of constant targets."""
     found = predicted(architecture, parameters, given.data.X, scale)
-    return loss(architecture, parameters, given), score(architecture, found, given.own)
+    return loss(architecture, parameters, given), score(architecture, found, given.own, warn=False)

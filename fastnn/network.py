@@ -364,9 +364,7 @@ class Network:
         _kernels.get_num_threads()
         rates = None if isinstance(found, LBFGS) else request.rates(m)
         if rates is None and (request.l1 > 0 or request.factors.size or request.average):
-            raise ValueError(
-                "l1, rate_factors and average are for optimizers with steps of batches, not for lbfgs"
-            )
+            raise ValueError("l1, rate_factors and average are for optimizers with steps of batches, not for lbfgs")
         stand = self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:

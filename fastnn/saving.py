@@ -199,7 +199,8 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']}; this version reads {FORMAT}")
     architecture = Architecture.from_description(about)
-    state = State.of(architecture, _generator(about["rng"]), "zeros")
+    state = State.of(architecture, None, "zeros")
+    state.rng = _generator(about["rng"])  # now: dropout has drawn a seed
     if about["optimizer"] is not None:
         options = dict(about["optimizer"])
         if "schedule" in about:

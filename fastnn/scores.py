@@ -73,6 +73,7 @@ def explained(
     deviance: Deviance,
     levels: Sequence[float] = (),
     weights: Weights = None,
+    warn: bool = True,
 ) -> float:
     """Return 1 - sum d(y, h) / sum d(y, c) with the best constant c, the mean over the outputs.
 
@@ -88,12 +89,13 @@ def explained(
         Each output's level, for quantiles.
     weights : ndarray, (m,), optional
         Of the samples.
+    warn : bool
+        Whether a UserWarning names outputs all of whose targets are the same.
 
     Returns
     -------
     float
-        At most 1; NaN where no output has different targets. If some have not, a UserWarning names them, and the mean
-        is over the others.
+        At most 1; NaN where no output has different targets. If some have not, the mean is over the others.
     """
     targets = np.broadcast_to(targets, outputs.shape)
     scores = np.array(
@@ -103,7 +105,7 @@ def explained(
         ]
     )
     defined = ~np.isnan(scores)
-    if defined.any() and not defined.all():
+    if warn and not defined.all():
         names = ", ".join(map(str, np.flatnonzero(~defined)))
         warnings.warn(f"score: all targets of column {names} are the same: it has none", UserWarning, stacklevel=5)
     return float(scores[defined].mean()) if defined.any() else float("nan")
