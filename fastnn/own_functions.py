@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._equations.derivative import with_derivative
 from fastnn._equations.formula import Formula
-from fastnn._formula_checks import check_activation, check_loss
 from fastnn._kernels.contract import Activation as ActivationCode
 from fastnn._kernels.contract import Array
 from fastnn._kernels.formulas import evaluate
-from fastnn._tracer import trace
 from fastnn.activations import ACTIVATIONS, Activation, find_activation, leaky_relu
 from fastnn.losses import LOSSES, Loss, from_description
 
@@ -56,6 +53,9 @@ def activation_from(value: Callable[[Any], Any], name: str | None = None) -> Act
     >>> fastnn.Network((2, 3, 1), swish, "squared_error")
     Network((2, 3, 1), activation=['swish'], loss='squared_error', dtype='float32')
     """
+    from fastnn._formula_checks import check_activation  # here, as `_tracer`: 12 ms that `import fastnn` need not take
+    from fastnn._tracer import trace
+
     formula = trace("activation_from", value, 1)
     name = _name("activation_from", value, name, ACTIVATIONS)
     check_activation(formula)
@@ -95,6 +95,9 @@ def loss_from(value: Callable[[Any, Any], Any], name: str | None = None) -> Loss
     >>> fastnn.Network((2, 3, 1), "tanh", log_cosh)
     Network((2, 3, 1), activation=['tanh'], loss='log_cosh', dtype='float32')
     """
+    from fastnn._formula_checks import check_loss
+    from fastnn._tracer import trace
+
     formula = trace("loss_from", value, 2)
     name = _name("loss_from", value, name, LOSSES)
     check_loss(formula)
@@ -161,8 +164,14 @@ def _name(maker: str, value: Callable[..., Any], name: str | None, known: dict[s
     return name
 
 
+def _with_derivative(formula: Formula) -> Formula:
+    from fastnn._equations.derivative import with_derivative
+
+    return with_derivative(formula)
+
+
 def _activation(name: str, formula: Formula) -> Activation:
-    both = with_derivative(formula)
+    both = _with_derivative(formula)
     equation, derivative = both.texts()
     ends, _ = evaluate(both, np.array([-8.0, 8.0]))
     low, high = np.abs(ends)
@@ -170,7 +179,7 @@ def _activation(name: str, formula: Formula) -> Activation:
 
 
 def _loss(name: str, formula: Formula) -> OwnLoss:
-    both = with_derivative(formula)
+    both = _with_derivative(formula)
     return OwnLoss(name, f"sum_k {both.texts()[0]}", both)
 
 

@@ -54,15 +54,18 @@ def test_import_leaves_heavy_packages_alone():
     assert imported.isdisjoint(SLOW)
 
 
-def test_import_is_quick():
+def test_import_is_quick(tmp_path):
+    """Beside NumPy's import; both from byte code that the first of these runs has left."""
     code = """
-        import time, numpy
+        import time
         start = time.process_time()
+        import numpy
+        middle = time.process_time()
         import fastnn
-        print(time.process_time() - start)
+        print((time.process_time() - middle) / (middle - start))
     """
-    seconds = min(float(run_python(code).stdout) for _ in range(5))
-    assert seconds <= 0.15  # about 0.03 on a desktop
+    byte_code = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    assert min(float(run_python(code, **byte_code).stdout) for _ in range(5)) <= 1.5  # about 0.9
 
 
 @needs_numba
