@@ -124,10 +124,8 @@ def test_many_labels_are_mapped_in_parts():
     many = np.repeat([[0.5, 0, 0]], len(numbers), axis=0).astype(np.float32)
     for labels in (np.array([3, 5, 6]), np.array([3, 10**6, 10**12]), NAMES):
         nets = [network(), network()]
-        losses = [
-            fit(net, y, many, epochs=1, batch_size=None).loss
-            for net, y in zip(nets, (numbers, labels[numbers]), strict=True)
-        ]
+        pairs = zip(nets, (numbers, labels[numbers]), strict=True)
+        losses = [fit(net, y, many, epochs=1, batch_size=None).loss for net, y in pairs]
         assert losses[0] == losses[1]
         wrong = labels[numbers]
         wrong[-1] = wrong[0] if wrong.dtype.kind == "U" else 4
