@@ -110,7 +110,8 @@ def as_classes(
         If a label is missing, is no whole number, or is rounded; if there are too many or too few classes, or one that
         is not known.
     """
-    if isinstance(y, np.ndarray) and y.dtype == np.int64 and y.ndim == 1 and known is not None and known.numbered:
+    numbered = not learns if known is None else known.numbered
+    if numbered and isinstance(y, np.ndarray) and y.dtype == np.int64 and y.ndim == 1:  # as kernels take them
         return y, known
     values = _as_labels(y, name)
     if values is None:
