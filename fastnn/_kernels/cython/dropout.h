@@ -1,5 +1,6 @@
 /* Dropout's masks: Philox's words in the lanes of vectors, see fastnn/_kernels/dropout.py. */
 #define philox_words NAME(philox_words)
+#define multiply_piece NAME(multiply_piece)
 #define drop_units NAME(drop_units)
 
 #ifndef DROPOUT_BLOCKS
@@ -31,6 +32,18 @@ INLINE void philox_words(uint64_t seed, uint64_t step, uint32_t layer, uint32_t 
     }
 }
 
+/* Multiplies n numbers by 0 or ``kept``, as one half of each word decides. The compiler takes a loop of so many turns as
+   a caller says in vectors, one of 16 it would unroll into scalars (784-512-512-10: 1.37 times as long as without). */
+static NOINLINE void multiply_piece(const uint32_t *words, int shift, uint32_t dropped, REAL kept, REAL *a,
+                                    REAL *saved, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const REAL factor = (words[i] >> shift & 0xFFFF) >= dropped ? kept : 0;
+        a[i] *= factor;
+        saved[i] *= factor;
+    }
+}
+
 static void drop_units(ptrdiff_t seed, ptrdiff_t step, ptrdiff_t layer, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n,
                        double p, REAL *a, REAL *saved)
 {
@@ -40,21 +53,11 @@ static void drop_units(ptrdiff_t seed, ptrdiff_t step, ptrdiff_t layer, ptrdiff_
     for (ptrdiff_t group = begin / DROPOUT_GROUP; group * DROPOUT_GROUP < begin + n; group++) {
         philox_words((uint64_t)seed, (uint64_t)step, (uint32_t)layer, (uint32_t)row, (uint32_t)group, words);
         for (int piece = 0; piece < 8; piece++) {
-            const ptrdiff_t first = group * DROPOUT_GROUP + piece * DROPOUT_BLOCKS - begin;
-            const uint32_t *word = words[piece / 2];
-            const int shift = piece % 2 * 16;
-            REAL factors[DROPOUT_BLOCKS];
-            for (int i = 0; i < DROPOUT_BLOCKS; i++) factors[i] = (word[i] >> shift & 0xFFFF) >= dropped ? kept : 0;
-            if (first >= 0 && first + DROPOUT_BLOCKS <= n) {
-                for (int i = 0; i < DROPOUT_BLOCKS; i++) a[first + i] *= factors[i];
-                for (int i = 0; i < DROPOUT_BLOCKS; i++) saved[first + i] *= factors[i];
-                continue;
-            }
-            for (int i = 0; i < DROPOUT_BLOCKS; i++) {
-                if (first + i < 0 || first + i >= n) continue;
-                a[first + i] *= factors[i];
-                saved[first + i] *= factors[i];
-            }
+            const ptrdiff_t first = group * DROPOUT_GROUP + piece * DROPOUT_BLOCKS - begin, from = first < 0 ? -first : 0;
+            const ptrdiff_t to = first + DROPOUT_BLOCKS > n ? n - first : DROPOUT_BLOCKS;
+            if (from < to)
+                multiply_piece(words[piece / 2] + from, piece % 2 * 16, dropped, kept, a + first + from,
+                               saved + first + from, to - from);
         }
     }
 }

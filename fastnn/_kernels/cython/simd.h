@@ -56,8 +56,10 @@
 #define ALIGNED __attribute__((aligned(64)))
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
+#define NOINLINE
 #else
 #define INLINE static inline
+#define NOINLINE
 #endif
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
