@@ -363,8 +363,8 @@ class Network:
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
         rates = None if isinstance(found, LBFGS) else request.rates(m)
-        if rates is None and (request.l1 > 0 or request.factors.size or request.average):
-            raise ValueError("l1, rate_factors and average are for optimizers with steps of batches, not for lbfgs")
+        if rates is None and (request.l1 > 0 or request.factors.size or request.average or any(self.dropout)):
+            raise ValueError("l1, rate_factors, average and dropout are for optimizers with steps, not for lbfgs")
         stand = self._stand(request, m, resume, reset)
         with self.in_training:
             if reset:

@@ -199,7 +199,7 @@ BAD_OF_FIT = {
         r"rate_factors\['biases'\]\[1\] must be .*; got -1",
     ),
     "decays": ({"optimizer": fastnn.AdamW(weight_decay=[1, 2, 3])}, ValueError, "weight_decay must be .*; got 3"),
-    "lbfgs": ({"optimizer": "lbfgs", "l1": 1.0}, ValueError, "l1, rate_factors and average are for .* lbfgs"),
+    "lbfgs": ({"optimizer": "lbfgs", "l1": 1.0}, ValueError, "l1, rate_factors, average and dropout are for .* lbfgs"),
 }
 
 
@@ -219,3 +219,11 @@ def test_bad_arguments_of_fit_change_nothing(name):
         net.fit(X, y, **arguments)
     np.testing.assert_array_equal(net.parameters, before)
     assert net.optimizer is None
+
+
+def test_lbfgs_has_no_dropout():
+    net, (X, y) = network(dropout=0.5), data()
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match="dropout are for optimizers with steps, not for lbfgs"):
+        net.fit(X, y, optimizer="lbfgs")
+    np.testing.assert_array_equal(net.parameters, before)

@@ -211,3 +211,13 @@ def test_weights_of_classes_need_labels():
     net = network("squared_error")
     with pytest.raises(ValueError, match="class_weight needs y to be labels"):
         net.fit(X, np.full((60, 3), 0.5), class_weight="balanced")
+
+
+def test_labels_of_any_kind_have_weights():
+    X, y = labelled()
+    names, numbers = network(), network()
+    names.fit(X, np.array(["ant", "bee", "cat"])[y], class_weight={"cat": 3, "ant": 1, "bee": 2}, epochs=2)
+    numbers.fit(X, y, class_weight={0: 1, 1: 2, 2: 3}, epochs=2)
+    np.testing.assert_array_equal(names.parameters, numbers.parameters)
+    with pytest.raises(ValueError, match="class_weight has no weight for class 'bee'"):
+        names.fit(X, np.array(["ant", "bee", "cat"])[y], class_weight={"cat": 3, "ant": 1})
