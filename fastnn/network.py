@@ -169,8 +169,9 @@ class Network:
 
     @property
     def average(self) -> Array | None:
-        """The average of the last training's parameters, flat like them; None where ``fit`` kept none."""
-        return self.state.parameters if self.state.averaged else self.state.average
+        """A copy of the average of the last training's parameters; None where ``fit`` kept none."""
+        average = self.state.parameters if self.state.averaged else self.state.average
+        return None if average is None else average.copy()
 
     @property
     def parameters(self) -> Array:
@@ -334,7 +335,7 @@ class Network:
         if self.architecture.loss.classifies:
             y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
-        scale = self._scale_of(y, scale_targets, reset)
+        scale = self._scale_of(y, sample_weight, scale_targets, reset)
         given = as_given(X, y, self.architecture, check_finite, scale=scale)
         data = with_weights(given.data, sample_weight, class_weight, names)
         m = len(data.X)
@@ -378,7 +379,9 @@ class Network:
                 return lbfgs.train(kernels, self.architecture, state, data, request, stand)
             return training.train(kernels, self.architecture, state, data, request, rates, stand)
 
-    def _scale_of(self, y: npt.ArrayLike, scale_targets: bool, reset: bool) -> Standardizer | None:
+    def _scale_of(
+        self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, scale_targets: bool, reset: bool
+    ) -> Standardizer | None:
         """Return the scale of the targets: that of the first training, or a new one where this is the first."""
         state, loss = self.state, self.architecture.loss
         if not scale_targets or (state.target_scale is not None and not reset):
@@ -387,7 +390,7 @@ class Network:
             raise ValueError(f"scale_targets needs a regression with an identity output; got loss={loss.name!r}")
         if state.optimizer is not None and not reset:
             raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
-        return scale_of(y)
+        return scale_of(y, sample_weight)
 
     def _given(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Given:
         """Return samples and targets of a trained network, with the weights."""
@@ -407,7 +410,20 @@ class Network:
         if type(self.optimizer) is not type(request.optimizer):
             was = type(self.optimizer).__name__
             raise ValueError(f"resume needs the optimizer as before, {was}; got {type(request.optimizer).__name__}")
+        self._check_resumed(request, last)
         return last.resumed(samples, request.batch_size)
+
+    def _check_resumed(self, request: training.Request, last: Progress) -> None:
+        """Refuse to resume a training with something that its epochs so far had not, or without what they had."""
+        if last.history.epochs == 0:
+            return
+        for name, had, has in (
+            ("validation_data", bool(last.history.validation_loss), request.validation is not None),
+            ("a callable monitor of early_stopping", bool(last.monitored), request.monitor is not None),
+            ("average", self.state.average is not None, request.average is not None),
+        ):
+            if had != has:
+                raise ValueError(f"resume needs {name} as before: the epochs so far had {'one' if had else 'none'}")
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype.

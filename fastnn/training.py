@@ -141,7 +141,8 @@ class _Training:
 
     def _restore_average(self) -> None:
         """Give the network the average of its parameters, where it is to have that."""
-        if self.request.average is not None and self.request.average.restore:
+        average = self.request.average
+        if average is not None and average.restore and not self.state.averaged:
             self.state.swap_average()
 
     def _take_epochs(self) -> str:

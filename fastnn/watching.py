@@ -107,7 +107,17 @@ class Watch:
             history.validation_loss.append(loss)
             history.validation_score.append(score)
         if self._monitor is not None and len(self._progress.monitored) < history.epochs:
-            self._progress.monitored.append(_as_number(self._monitor(history)))
+            self._progress.monitored.append(_as_number(self._measure(self._monitor)))
+
+    def _measure(self, monitor: Callable[[History], Any]) -> Any:
+        """Return what a callable monitor says of the parameters that the network would have."""
+        if not self._averages:
+            return monitor(self._history)
+        self._state.swap_average()
+        try:
+            return monitor(self._history)
+        finally:
+            self._state.swap_average()
 
     def _count(self, epoch: int) -> None:
         """Take the epoch of that number, from 0, into account."""

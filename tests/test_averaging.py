@@ -227,3 +227,45 @@ def test_lbfgs_has_no_dropout():
     with pytest.raises(ValueError, match="dropout are for optimizers with steps, not for lbfgs"):
         net.fit(X, y, optimizer="lbfgs")
     np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_a_monitor_sees_what_is_restored(backend):
+    X, y = data()
+    net, seen = network(), []
+
+    def monitor(net, _):
+        seen.append(net.loss(X, y))
+        return seen[-1]
+
+    stopping = fastnn.EarlyStopping(patience=3, monitor=monitor)
+    net.fit(X, y, optimizer=fastnn.SGD(0.5), batch_size=4, epochs=8, average=fastnn.EMA(0.95), early_stopping=stopping)
+    assert net.loss(X, y) == pytest.approx(min(seen), rel=1e-12)
+
+
+def test_the_average_is_a_copy(backend):
+    net, (X, y) = network(), data()
+    net.fit(X, y, epochs=1, average=fastnn.EMA(0.9))
+    average = net.average
+    net.fit(X, y, epochs=1)
+    assert np.abs(average - net.parameters).max() > 0
+
+
+OTHERWISE = {
+    "validation_data": ({}, {"validation_data": data()}),
+    "average": ({}, {"average": fastnn.SWA()}),
+    "a callable monitor": ({}, {"early_stopping": fastnn.EarlyStopping(monitor=lambda *_: 0.0)}),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.parametrize("dropped", [False, True])
+def test_resuming_otherwise_is_refused(name, dropped):
+    net, (X, y) = network(), data()
+    first, second = OTHERWISE[name][:: -1 if dropped else 1]
+    net.fit(X, y, epochs=4, callback=lambda _, history: history.epochs == 2, **first)
+    before, epochs = net.parameters.copy(), net.state.progress.history.epochs
+    with pytest.raises(ValueError, match=f"resume needs {name}.* as before: the epochs so far had"):
+        net.fit(X, y, epochs=4, resume=True, **second)
+    np.testing.assert_array_equal(net.parameters, before)
+    assert net.state.progress.history.epochs == epochs
+    assert net.fit(X, y, epochs=4, resume=True, **first).epochs == 4

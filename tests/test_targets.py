@@ -170,3 +170,35 @@ def test_a_network_that_was_trained_without_a_scale_cannot_get_one():
     fit(net, LINEAR, epochs=1)
     with pytest.raises(ValueError, match="scale_targets must be True at the first training already"):
         fit(net, LINEAR, epochs=1, scale_targets=True)
+
+
+def test_the_scale_is_of_weighted_targets():
+    """A weight of 0 leaves an outlier out; whole weights are repeated rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 2))
+    y, weights = 1e6 + X[:, 0], rng.integers(0, 3, 30)
+    y[weights == 0] = 1e15
+    nets = [fastnn.Network((2, 1), loss="squared_error", dtype="float64", rng=1) for _ in range(2)]
+    fit = {"scale_targets": True, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": None, "epochs": 50}
+    nets[0].fit(X, y, weights, shuffle=False, **fit)
+    nets[1].fit(np.repeat(X, weights, axis=0), np.repeat(y, weights), shuffle=False, **fit)
+    np.testing.assert_allclose(nets[0].predict(X), nets[1].predict(X), rtol=1e-12)
+    assert nets[0].score(X, y, weights) > 0.9
+
+
+def test_a_column_without_targets_keeps_its_unit():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    y = np.column_stack([1e6 + X[:, 0], np.full(20, np.nan)])
+    net = fastnn.Network((2, 2), loss=fastnn.losses.SquaredError(masked=True), rng=1)
+    net.fit(X, y, scale_targets=True, epochs=100, learning_rate=0.05)
+    assert np.abs(net.predict(X)[:, 0] - y[:, 0]).max() < 3
+    assert np.isfinite(net.predict(X)).all()
+
+
+def test_a_deviation_beyond_float64_is_refused():
+    net, X = fastnn.Network((2, 1), loss="squared_error", rng=1), np.eye(2)
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match="y is too large to be scaled"):
+        net.fit(X, [1e300, -1e300], scale_targets=True)
+    np.testing.assert_array_equal(net.parameters, before)
+    assert net.optimizer is None

@@ -12,7 +12,7 @@ from fastnn.architecture import Architecture
 from fastnn.data.arrays import as_data, as_numbers
 from fastnn.data.labels import Classes
 from fastnn.data.scaling import Standardizer
-from fastnn.data.weights import with_weights
+from fastnn.data.weights import check_weights, with_weights
 
 Targets = npt.NDArray[np.float64]
 
@@ -83,19 +83,41 @@ def as_validation_data(
     return held
 
 
-def scale_of(y: npt.ArrayLike, name: str = "y") -> Standardizer:
-    """Return the mean and deviation of each column of real targets, in float64; what is not finite does not count.
+def scale_of(y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, name: str = "y") -> Standardizer:
+    """Return the (weighted) mean and deviation of each column of real targets, in float64.
 
-    Targets of another shape than (m,) or (m, K) give a scale without columns, as which they are refused later.
+    What is not finite does not count, and a column without anything else keeps its unit. Targets of another shape than
+    (m,) or (m, K) give a scale without columns, as which they are refused later.
+
+    Raises
+    ------
+    ValueError
+        If a column's deviation is beyond float64.
     """
     numbers = as_numbers(y, name)
     if numbers.ndim not in (1, 2) or not numbers.size:
         return Standardizer(np.zeros(0), np.ones(0))
-    own = _matrix(numbers)
-    measured = [Standardizer.of(column[np.isfinite(column)]) for column in own.T if np.isfinite(column).any()]
-    if len(measured) < own.shape[1]:
-        return Standardizer(np.zeros(0), np.ones(0))
-    return Standardizer(np.array([s.mean for s in measured]), np.array([s.deviation for s in measured]))
+    weights = None if sample_weight is None else check_weights(sample_weight, len(numbers), "sample_weight")
+    measured = [_measure(column, weights) for column in _matrix(numbers).T]
+    scale = Standardizer(*(np.array(part) for part in zip(*measured, strict=True)))
+    if not (np.isfinite(scale.mean) & np.isfinite(scale.deviation)).all():
+        raise ValueError(f"{name} is too large to be scaled: its deviation is beyond float64")
+    return scale
+
+
+def _measure(column: Targets, weights: Targets | None) -> tuple[float, float]:
+    """Return a column's mean and deviation."""
+    counts = np.isfinite(column) if weights is None else np.isfinite(column) & (weights > 0)
+    values, weights = column[counts], None if weights is None else weights[counts]
+    if not values.size:
+        return 0.0, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        if weights is None:
+            scale = Standardizer.of(values)
+            return float(scale.mean), float(scale.deviation)
+        mean = np.average(values, weights=weights)
+        deviation = np.sqrt(np.average((values - mean) ** 2, weights=weights))
+    return float(mean), float(deviation) if deviation > 0 else 1.0
 
 
 def _matrix(numbers: npt.NDArray[Any]) -> Targets:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastnn._checks import check_real
 from fastnn._kernels.contract import Data, Integers, Numbers
+from fastnn.data.arrays import as_numbers
 
 ClassWeight = Literal["balanced"] | Mapping[Any, float]
 
@@ -28,8 +29,8 @@ def with_weights(
     sample_weight : array_like, (m,), optional
         Finite, >= 0, not all 0; only ratios count.
     class_weight : {"balanced"} or mapping of label to weight, optional
-        Multiplies the weight of each sample by that of its class; "balanced" is m / (number of classes in y times the
-        samples of the class).
+        Multiplies the weight of each sample by that of its class. "balanced" gives every class in y the same total: m /
+        (the number of these classes times the samples of the class), where all samples weigh the same.
     classes : ndarray, optional
         The labels of the classes 0, 1, ...; needed with ``class_weight``.
     name : str
@@ -38,34 +39,30 @@ def with_weights(
     if sample_weight is None and class_weight is None:
         return data
     m = len(data.X)
-    weights = np.ones(m) if sample_weight is None else _check_weights(sample_weight, m, name)
+    weights = np.ones(m) if sample_weight is None else check_weights(sample_weight, m, name)
     if class_weight is not None:
         assert classes is not None
         labels = _labels_of(data)
-        weights = weights * _weights_of_classes(class_weight, labels, classes)[labels]
+        weights = weights * _weights_of_classes(class_weight, labels, classes, weights)[labels]
         name = name if sample_weight is not None else "class_weight"
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if not 0 < total < np.inf:
-        raise ValueError(f"{name} must hold a weight above 0, and a finite sum; the weights of y add up to {total:g}")
-    return data._replace(weights=weights * (m / total))
+    largest = weights.max()
+    if not 0 < largest < np.inf:
+        raise ValueError(f"{name} must hold a weight above 0, and a finite one; the largest weight of y is {largest:g}")
+    weights = weights / largest  # whose sum is in range
+    return data._replace(weights=weights * (m / weights.sum()))
 
 
-def _check_weights(sample_weight: npt.ArrayLike, m: int, name: str) -> Numbers:
-    try:
-        weights = np.asarray(sample_weight)
-    except ValueError as error:
-        raise ValueError(f"{name} must be one number a sample, ({m},): {error}") from error
-    if weights.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold real numbers; got an array of dtype {weights.dtype}")
+def check_weights(sample_weight: npt.ArrayLike, m: int, name: str) -> Numbers:
+    """Return weights as float64; see ``with_weights``."""
+    weights = as_numbers(sample_weight, name)
     if weights.shape != (m,):
         raise ValueError(f"{name} must be one number a sample, ({m},); got shape {weights.shape}")
-    weights = np.ascontiguousarray(weights, np.float64)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    found = np.ascontiguousarray(weights, np.float64)
+    wrong = ~(np.isfinite(found) & (found >= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"{name} must be finite and not negative; found {weights[row]:g} in row {row}")
-    return weights
+        raise ValueError(f"{name} must be finite and not negative; found {found[row]:g} in row {row}")
+    return found
 
 
 def _labels_of(data: Data) -> Integers:
@@ -77,13 +74,16 @@ def _labels_of(data: Data) -> Integers:
     raise ValueError("class_weight needs y to be labels, one class a sample; got a matrix or real numbers")
 
 
-def _weights_of_classes(class_weight: object, labels: Integers, classes: npt.NDArray[Any]) -> Numbers:
+def _weights_of_classes(
+    class_weight: object, labels: Integers, classes: npt.NDArray[Any], weights: Numbers
+) -> Numbers:  # fmt: skip
     """Return the weight of each class."""
-    count, known = np.bincount(labels, minlength=len(classes)), classes.tolist()
+    totals, known = np.bincount(labels, weights, minlength=len(classes)), classes.tolist()
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f"class_weight must be 'balanced' or a mapping of label to weight; got {class_weight!r}")
-        return np.where(count > 0, len(labels) / (np.count_nonzero(count) * np.maximum(count, 1)), 0.0)
+        there = totals > 0
+        return np.where(there, weights.sum() / (np.count_nonzero(there) * np.where(there, totals, 1.0)), 0.0)
     if not isinstance(class_weight, Mapping):
         found = type(class_weight).__name__
         raise TypeError(f"class_weight must be 'balanced' or a mapping of label to weight; got {found}")
