@@ -11,7 +11,7 @@ import fastnn
 from fastnn._kernels import reference
 
 RULES = OPTIMIZERS | {"sgd": fastnn.SGD(0.05), "momentum": fastnn.SGD(0.01, momentum=0.9)}  # without divergence
-FEW = ("1-1", "5-6-1", "7-10-15-2", "16-17-10", "100-33-16-7", "10-1-16-2-7")
+FEW = ("5-6-1", "7-10-15-2", "100-33-16-7", "10-1-16-2-7")
 
 
 def extras(what, case, steps):
@@ -55,7 +55,7 @@ def net_case(name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_steps_are_the_references(compiled, what, rule, dtype):
     for name in FEW:
-        for batch_size in {1, 4, NETS[name][3]} if dtype == "float64" else {NETS[name][3]}:  # rounding grows with steps
+        for batch_size in {1, 4} if dtype == "float64" else {NETS[name][3]}:  # rounding grows with steps
             case = net_case(name, dtype)
             oracle = case.doubled()
             size = min(batch_size, NETS[name][3])
