@@ -235,3 +235,25 @@ def test_balanced_totals_count_weights(backend):
     weighted.fit(X, y, weights, shuffle=False, **fit)
     repeated.fit(np.repeat(X, weights, axis=0), np.repeat(y, weights), shuffle=False, **fit)
     np.testing.assert_allclose(weighted.parameters, repeated.parameters, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "loss", [name for name in fastnn.losses.LOSSES if name not in ("absolute_error", "quantile", "hinge")]
+)
+@pytest.mark.parametrize("activation", ["sigmoid", "elu", "gelu", "silu", "mish", "softplus"])
+def test_weighted_gradients_by_differences(activation, loss):
+    """Of fourth order, on the reference; Huber's kinks are far from these errors."""
+    rng = np.random.default_rng(7)
+    X, weights = rng.normal(size=(6, 3)), rng.uniform(0, 2, 6)
+    y = rng.integers(0, 2, 6 if loss == "softmax_cross_entropy" else (6, 2))
+    given = fastnn.losses.Huber(50.0) if loss == "huber" else loss
+    net = fastnn.Network((3, 4, 2), activation, given, "float64", rng=1)
+    _, gradient = net.loss_and_gradient(X, y, l2=0.3, sample_weight=weights)
+    theta, h = net.parameters.copy(), 1e-3
+    for i in range(len(theta)):
+        J = []
+        for step in (-2, -1, 1, 2):
+            net.parameters = theta
+            net.parameters[i] += step * h
+            J.append(net.loss(X, y, l2=0.3, sample_weight=weights))
+        assert gradient[i] == pytest.approx((J[0] - 8 * J[1] + 8 * J[2] - J[3]) / (12 * h), rel=1e-7, abs=1e-9)

@@ -62,6 +62,11 @@ class Model(NamedTuple):
     masked: bool = False  # whether a target that is NaN counts for nothing
     n_targets: int = 0  # columns of the targets: 1 where all outputs share one, otherwise K; 0 stands for K
 
+    @property
+    def dropped(self) -> tuple[float, ...]:
+        """The share of each layer's units that is dropped while training, 0 where there is no dropout."""
+        return self.dropout or (0.0,) * len(self.activations)
+
 
 def saves(activation: int | Formula) -> bool:
     """Return whether the forward pass keeps what the derivative needs: it does not follow from the output."""

@@ -41,8 +41,7 @@ class Plan:
 @lru_cache(maxsize=256)
 def plan(model: Model, lanes: int, itemsize: int, request: Request, threads: int, costs: Costs) -> Plan:
     """Return the plan of a request, for at most so many threads."""
-    dropout = model.dropout or (0.0,) * len(model.activations)
-    own_memory = tuple(saves(each) or p > 0 for each, p in zip(model.activations, dropout, strict=True))
+    own_memory = tuple(saves(each) or p > 0 for each, p in zip(model.activations, model.dropped, strict=True))
     layers = layout(model.sizes, lanes, itemsize, own_memory)
     division = divide(layers, request, threads, costs)
     return Plan(model, layers, request, division, lay_out(layers, division, request, bool(model.loss_numbers)))
@@ -200,7 +199,6 @@ class Job:
             numbers.reshape(division.tile_rows, -1)[:] = model.loss_numbers
 
     def _pack_tables(self, model: Model, layers: Layout, division: Division) -> None:
-        dropout = model.dropout or (0.0,) * layers.layers
         columns = {
             "n_in": layers.n_in,
             "n_out": layers.n_out,
@@ -213,7 +211,7 @@ class Job:
                 TIMES_SAVED if saves_it or isinstance(code, Formula) else int(code)
                 for code, saves_it in zip(model.activations, layers.saves, strict=True)
             ],
-            "dropped": [(p > 0) * (1 + saves(each)) for each, p in zip(model.activations, dropout, strict=True)],
+            "dropped": [(p > 0) * (1 + saves(each)) for each, p in zip(model.activations, model.dropped, strict=True)],
             "deferred": division.deferred,
             "split": division.split,
             "first_block": division.first_block,
@@ -227,7 +225,7 @@ class Job:
         for name, values in columns.items():
             self.column(name)[:] = values
         self._piece("slopes", layers.layers, np.float64)[:] = model.slopes
-        self._piece("dropouts", layers.layers, np.float64)[:] = dropout
+        self._piece("dropouts", layers.layers, np.float64)[:] = model.dropped
         if division.blocks:
             self._piece("block_table", 3 * len(division.blocks), np.int64)[:] = np.ravel(division.blocks)
 

@@ -24,10 +24,14 @@ class Standardizer:
     deviation: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, X: Array, columns: bool = True) -> Standardizer:
-        """Measure X, each column by itself or, with ``columns=False``, all values together."""
+    def of(cls, X: Array, columns: bool = True, weights: npt.NDArray[np.float64] | None = None) -> Standardizer:
+        """Measure X, each column by itself or, with ``columns=False``, all values together; ``weights`` are of rows."""
         axis = 0 if columns else None
-        mean, deviation = X.mean(axis=axis, dtype=np.float64), X.std(axis=axis, dtype=np.float64)
+        if weights is None:
+            mean, deviation = X.mean(axis=axis, dtype=np.float64), X.std(axis=axis, dtype=np.float64)
+        else:
+            mean = np.average(X, axis=axis, weights=weights)
+            deviation = np.sqrt(np.average((X - mean) ** 2, axis=axis, weights=weights))
         # Rounding can leave a constant column a deviation of about its last bit: that is noise, not a scale.
         noise = 4 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps * np.abs(mean)
         return cls(np.asarray(mean), np.where(deviation > noise, deviation, 1.0))

@@ -112,12 +112,8 @@ def _measure(column: Targets, weights: Targets | None) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        if weights is None:
-            scale = Standardizer.of(values)
-            return float(scale.mean), float(scale.deviation)
-        mean = np.average(values, weights=weights)
-        deviation = np.sqrt(np.average((values - mean) ** 2, weights=weights))
-    return float(mean), float(deviation) if deviation > 0 else 1.0
+        scale = Standardizer.of(values, weights=weights)
+    return float(scale.mean), float(scale.deviation)
 
 
 def _matrix(numbers: npt.NDArray[Any]) -> Targets:
