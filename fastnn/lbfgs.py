@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -16,31 +15,15 @@ from fastnn._kernels.contract import Data
 from fastnn.architecture import Architecture
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
-from fastnn.optimizers import LBFGS
+from fastnn.optimizers import LBFGS, find_minimizer
 from fastnn.progress import Progress
+from fastnn.requests import Request
 from fastnn.state import State
-from fastnn.training import Request
 from fastnn.watching import Watch, call_all
 
 Vector = npt.NDArray[np.float64]
 
 _LINE_SEARCH = 20  # evaluations at most, SciPy's default
-
-
-def find_minimizer() -> Callable[..., Any]:
-    """Return ``scipy.optimize.minimize``.
-
-    Raises
-    ------
-    ImportError
-        If SciPy is not installed.
-    """
-    try:
-        from scipy.optimize import minimize
-    except ModuleNotFoundError as error:
-        raise ImportError("optimizer='lbfgs' needs SciPy: pip install fastnn-cpu[lbfgs]", name="scipy") from error
-    found: Callable[..., Any] = minimize
-    return found
 
 
 def train(

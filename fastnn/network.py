@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from fastnn import _kernels, evaluation, lbfgs, saving, training
 from fastnn._checks import check_integer, check_real
-from fastnn._kernels.contract import Activation as Code
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation
 from fastnn.architecture import Architecture
@@ -21,25 +20,21 @@ from fastnn.averaging import Average, check_average
 from fastnn.data import (
     ClassWeight,
     Given,
-    Standardizer,
     as_classes,
     as_given,
     as_samples,
     as_validation_data,
-    scale_of,
     with_weights,
 )
 from fastnn.history import History
 from fastnn.losses import Loss
 from fastnn.optimizers import LBFGS, AnyOptimizer, RateFactors, find_optimizer, layer_factors
-from fastnn.progress import Progress
+from fastnn.requests import BATCH_SIZE, Request, Shuffle, check_batch_size, check_callbacks, find_beginning, find_scale
 from fastnn.schedules import LearningRate
 from fastnn.state import State
 from fastnn.stopping import EarlyStopping, find_early_stopping
 
 Callback = Callable[["Network", History], object]
-
-_BATCH_SIZE = 100  # the default
 
 
 class _OneAtATime:
@@ -229,13 +224,13 @@ class Network:
         *,
         optimizer: str | AnyOptimizer = "adam",
         learning_rate: LearningRate | None = None,
-        batch_size: int | None = _BATCH_SIZE,
+        batch_size: int | None = BATCH_SIZE,
         epochs: int = 10,
         l2: float = 0.0,
         l1: float = 0.0,
         rate_factors: RateFactors | None = None,
         average: Average | None = None,
-        shuffle: bool = True,
+        shuffle: Shuffle = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
         early_stopping: EarlyStopping | bool | None = None,
         scale_targets: bool = False,
@@ -283,8 +278,9 @@ class Network:
             0 keeps a layer as it is.
         average : EMA or SWA, optional
             Keep an average of the parameters, which the network then has when the training ends.
-        shuffle : bool, default True
-            Visit the samples in a new random order each epoch.
+        shuffle : bool or callable, default True
+            Visit the samples in a new random order each epoch. A callable is called with m before each epoch and
+            returns the m rows to visit, in their order; a row may come several times.
         validation_data : (X, y) or (X, y, weights), optional
             Loss and score on it are recorded after each epoch.
         early_stopping : bool or EarlyStopping, optional
@@ -329,21 +325,21 @@ class Network:
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
         """
-        callbacks = _check_callbacks(callback)
+        callbacks = check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
         classes = None if reset else self.state.classes
         if self.architecture.loss.classifies:
             y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
-        scale = self._scale_of(y, sample_weight, scale_targets, reset)
+        scale = find_scale(self.architecture, self.state, y, sample_weight, scale_targets, reset)
         given = as_given(X, y, self.architecture, check_finite, scale=scale)
         data = with_weights(given.data, sample_weight, class_weight, names)
         m = len(data.X)
         validation = as_validation_data(validation_data, self.architecture, check_finite, classes, scale)
         stopping = find_early_stopping(early_stopping, validation is not None)
-        request = training.Request(
+        request = Request(
             optimizer=found,
-            batch_size=_check_batch_size(batch_size, m, found),
+            batch_size=check_batch_size(batch_size, m, found),
             epochs=check_integer("epochs", epochs, low=0),
             l2=check_real("l2", l2, low=0),
             l1=check_real("l1", l1, low=0),
@@ -366,7 +362,7 @@ class Network:
         rates = None if isinstance(found, LBFGS) else request.rates(m)
         if rates is None and (request.l1 > 0 or request.factors.size or request.average or any(self.dropout)):
             raise ValueError("l1, rate_factors, average and dropout are for optimizers with steps, not for lbfgs")
-        stand = self._stand(request, m, resume, reset)
+        beginning = find_beginning(state, request, m, resume, reset)
         with self.in_training:
             if reset:
                 state.draw(self.architecture)
@@ -374,56 +370,17 @@ class Network:
             if self.architecture.loss.classifies:
                 state.trained_on_labels, state.classes = data.labels.size > 0, classes
             state.target_scale = scale
-            state.begin_average(request.average is not None, goes_on=stand.history.epochs > 0 or bool(stand.partial))
+            goes_on = beginning.history.epochs > 0 or beginning.partial is not None
+            state.begin_average(request.average is not None, goes_on)
             if rates is None:
-                return lbfgs.train(kernels, self.architecture, state, data, request, stand)
-            return training.train(kernels, self.architecture, state, data, request, rates, stand)
-
-    def _scale_of(
-        self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, scale_targets: bool, reset: bool
-    ) -> Standardizer | None:
-        """Return the scale of the targets: that of the first training, or a new one where this is the first."""
-        state, loss = self.state, self.architecture.loss
-        if not scale_targets or (state.target_scale is not None and not reset):
-            return None if reset else state.target_scale
-        if loss.classifies or loss.output != Code.IDENTITY:
-            raise ValueError(f"scale_targets needs a regression with an identity output; got loss={loss.name!r}")
-        if state.optimizer is not None and not reset:
-            raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
-        return scale_of(y, sample_weight)
+                return lbfgs.train(kernels, self.architecture, state, data, request, beginning)
+            return training.train(kernels, self.architecture, state, data, request, rates, beginning)
 
     def _given(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Given:
         """Return samples and targets of a trained network, with the weights."""
         state = self.state
         given = as_given(X, y, self.architecture, classes=state.classes, scale=state.target_scale)
         return given._replace(data=with_weights(given.data, sample_weight))
-
-    def _stand(self, request: training.Request, samples: int, resume: bool, reset: bool) -> Progress:
-        """Return where a training begins: at its beginning, or where the last one ended."""
-        last = self.state.progress
-        if resume and isinstance(request.optimizer, LBFGS):
-            raise ValueError("resume must be False for lbfgs, whose memory begins anew with each call of fit")
-        if not resume or last is None:
-            return Progress(samples, request.batch_size)
-        if reset:
-            raise ValueError("reset begins anew, and resume goes on: only one of them can be True")
-        if type(self.optimizer) is not type(request.optimizer):
-            was = type(self.optimizer).__name__
-            raise ValueError(f"resume needs the optimizer as before, {was}; got {type(request.optimizer).__name__}")
-        self._check_resumed(request, last)
-        return last.resumed(samples, request.batch_size)
-
-    def _check_resumed(self, request: training.Request, last: Progress) -> None:
-        """Refuse to resume a training with something that its epochs so far had not, or without what they had."""
-        if last.history.epochs == 0:
-            return
-        for name, had, has in (
-            ("validation_data", bool(last.history.validation_loss), request.validation is not None),
-            ("a callable monitor of early_stopping", bool(last.monitored), request.monitor is not None),
-            ("average", self.state.average is not None, request.average is not None),
-        ):
-            if had != has:
-                raise ValueError(f"resume needs {name} as before: the epochs so far had {'one' if had else 'none'}")
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype.
@@ -497,26 +454,6 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, whole or not at all; see ``fastnn.saving``."""
         saving.save(path, self.architecture, self.state)
-
-
-def _check_batch_size(batch_size: int | None, samples: int, optimizer: AnyOptimizer) -> int:
-    """Return the samples of a step."""
-    size = samples if batch_size is None else min(samples, check_integer("batch_size", batch_size, low=1))
-    if not isinstance(optimizer, LBFGS):
-        return size
-    lbfgs.find_minimizer()
-    if size < samples and batch_size != _BATCH_SIZE:
-        raise ValueError(f"batch_size must be None for lbfgs, which takes all {samples} samples; got {batch_size}")
-    return samples
-
-
-def _check_callbacks(callback: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
-    callbacks = () if callback is None else callback if isinstance(callback, list | tuple) else (callback,)
-    for each in callbacks:
-        if not callable(each):
-            expected = "callback must be callable, callback(network, history), or a list of callables"
-            raise TypeError(f"{expected}; got {type(each).__name__}")
-    return callbacks
 
 
 def load(path: str | os.PathLike[str]) -> Network:

@@ -5,7 +5,7 @@ theta are the parameters, g the gradient of one step's samples (with the penalty
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
@@ -249,6 +249,22 @@ def find_optimizer(optimizer: str | AnyOptimizer, learning_rate: LearningRate | 
             raise ValueError(f"learning_rate must be None for lbfgs, which has a line search; got {learning_rate!r}")
         return found
     return found if learning_rate is None else replace(found, learning_rate=learning_rate)
+
+
+def find_minimizer() -> Callable[..., Any]:
+    """Return ``scipy.optimize.minimize``.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed.
+    """
+    try:
+        from scipy.optimize import minimize
+    except ModuleNotFoundError as error:
+        raise ImportError("optimizer='lbfgs' needs SciPy: pip install fastnn-cpu[lbfgs]", name="scipy") from error
+    found: Callable[..., Any] = minimize
+    return found
 
 
 RateFactors = Mapping[str, float | Sequence[float]]

@@ -68,3 +68,19 @@ def random_order(rng: np.random.Generator, samples: int) -> Order:
     down = rng.integers(rows, size=(ROUNDS, columns), dtype=np.uint32)
     across = rng.integers(columns, size=(ROUNDS, rows), dtype=np.uint32)
     return GridOrder(samples, down, across)
+
+
+def check_order(order: npt.ArrayLike, samples: int) -> Integers:
+    """Return the order that a function of the user's gave, as kernels take it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not as many numbers of samples, from 0 on.
+    """
+    found = np.asarray(order)
+    if found.dtype.kind not in "iu" or found.shape != (samples,):
+        raise TypeError(f"shuffle must return {samples} whole numbers; got {found.dtype} in shape {found.shape}")
+    if found.min() < 0 or found.max() >= samples:
+        raise ValueError(f"shuffle must return rows from 0 to {samples - 1}; found {found.min()} to {found.max()}")
+    return np.ascontiguousarray(found, np.int64)

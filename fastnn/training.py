@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,16 @@ import numpy.typing as npt
 from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import NO_NUMBERS, Data, Integers, Numbers
 from fastnn.architecture import Architecture
-from fastnn.averaging import Average
-from fastnn.data import Given, all_finite
+from fastnn.data import all_finite
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
-from fastnn.optimizers import AnyOptimizer, Optimizer
+from fastnn.optimizers import Optimizer
 from fastnn.progress import Partial, Progress
+from fastnn.requests import Request
 from fastnn.schedules import TrainingRates
-from fastnn.shuffling import Order, random_order
+from fastnn.shuffling import Order, check_order, random_order
 from fastnn.state import Snapshot, State
-from fastnn.stopping import EarlyStopping
-from fastnn.watching import Callback, Watch, call_all
+from fastnn.watching import Watch, call_all
 
 # A kernel call is a pass of at most about this many floating-point operations: some 100 ms, of small networks 0.5 s, so
 # that an interrupt is heard and the progress bar moves, while the 0.5 to 1 ms from one call to the next are at most a
@@ -40,32 +39,6 @@ _EPOCHS_PER_CALL = 10_000  # of a handful of samples: each has an order and a lo
 _SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 _BAR_AFTER = 2.0  # seconds
 _ALL_ROWS = np.empty(0, dtype=np.int64)  # the order that means first to last
-
-
-class Request(NamedTuple):
-    """What a training is asked to do; ``Network.fit`` explains each part."""
-
-    optimizer: AnyOptimizer
-    batch_size: int
-    epochs: int
-    l2: float
-    l1: float
-    factors: Numbers  # see ``optimizers.layer_factors``
-    average: Average | None
-    shuffle: bool
-    validation: Given | None
-    early_stopping: EarlyStopping | None
-    monitor: Callable[[History], Any] | None  # of the early stopping, where it is a callable
-    keep_batch_loss: bool
-    callbacks: tuple[Callback, ...]
-    verbose: bool
-    progress: bool
-
-    def rates(self, samples: int) -> TrainingRates:
-        """Return the learning rates of all steps, which are checked here."""
-        assert isinstance(self.optimizer, Optimizer)
-        steps = -(-samples // self.batch_size)
-        return TrainingRates(self.optimizer.learning_rate, self.epochs * steps, steps)
 
 
 def train(
@@ -101,7 +74,9 @@ class _Training:
         self.kernels, self.architecture, self.state = kernels, architecture, state
         self.data, self.request, self.rates, self.progress = data, request, rates, state.progress
         self.samples = len(data.X)
-        self.shuffled = request.shuffle and request.batch_size < self.samples  # whether their order matters
+        self.own_order = request.shuffle if callable(request.shuffle) else None
+        in_parts = request.batch_size < self.samples  # whether the order of the samples matters
+        self.shuffled = self.own_order is not None or (bool(request.shuffle) and in_parts)
         self.history = self.progress.history
         self.steps_per_epoch = -(-self.samples // request.batch_size)
         assert isinstance(request.optimizer, Optimizer)
@@ -161,16 +136,23 @@ class _Training:
     def _draw_and_take(self, epochs: int) -> None:
         """Draw the epochs' orders and take them; what ends them leaves the generator as after the last whole one."""
         rng, taken = self.state.rng, self.history.epochs
-        before = rng.bit_generator.state if self.shuffled else {}
+        draws = self.shuffled and self.own_order is None
+        before = rng.bit_generator.state if draws else {}
         try:
-            self._take([random_order(rng, self.samples) if self.shuffled else _ALL_ROWS for _ in range(epochs)])
+            self._take([self._draw_order() for _ in range(epochs)])
         except BaseException:
             whole = self.history.epochs - taken
-            if self.shuffled and whole < epochs:
+            if draws and whole < epochs:
                 rng.bit_generator.state = before
                 for _ in range(whole):
                     random_order(rng, self.samples)
             raise
+
+    def _draw_order(self) -> Order:
+        """Return the rows that an epoch visits."""
+        if self.own_order is not None:
+            return check_order(self.own_order(self.samples), self.samples)
+        return random_order(self.state.rng, self.samples) if self.shuffled else _ALL_ROWS
 
     def _epochs_per_call(self) -> int:
         """Return how many epochs go into one kernel call: one, if anything looks at the network in between.

@@ -92,3 +92,33 @@ def test_neighbours_in_the_grid_part():
     assert (np.abs(counts - 2 * draws) < 4 * np.sqrt(2 * draws)).all(), counts
     order_correlation = np.corrcoef(order, np.arange(samples))[0, 1]
     assert abs(order_correlation) < 4 / np.sqrt(samples)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_an_own_order_is_the_rows_in_that_order(batch_size):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
+    orders = [rng.integers(40, size=40), rng.permutation(40)]  # a row may come twice
+    given = iter(orders)
+    own = fastnn.Network((3, 4, 1), "tanh", "squared_error", "float64", rng=1)
+    own.fit(X, y, batch_size=batch_size, epochs=2, shuffle=lambda m: next(given)[:m])
+    expected = fastnn.Network((3, 4, 1), "tanh", "squared_error", "float64", rng=1)
+    for order in orders:
+        expected.fit(X[order], y[order], batch_size=batch_size, epochs=1, shuffle=False)
+    np.testing.assert_allclose(own.parameters, expected.parameters, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (np.arange(9), "shuffle must return 10 whole numbers; got int64 in shape"),
+        (np.arange(10.0), "shuffle must return 10 whole numbers; got float64"),
+        (np.arange(1, 11), "shuffle must return rows from 0 to 9; found 1 to 10"),
+    ],
+)
+def test_an_own_order_that_does_not_fit_is_refused(order, message):
+    net = fastnn.Network((2, 3, 1), loss="squared_error", rng=1)
+    before = net.parameters.copy()
+    with pytest.raises((TypeError, ValueError), match=message):
+        net.fit(np.ones((10, 2)), np.ones(10), batch_size=5, shuffle=lambda m: order)
+    np.testing.assert_array_equal(net.parameters, before)
