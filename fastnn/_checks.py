@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection
 from numbers import Integral, Real
 
+import numpy as np
+
 
 def check_choice(name: str, value: object, known: Collection[str]) -> str:
     """Return value if it is one of the known names."""
@@ -18,9 +20,9 @@ def check_choice(name: str, value: object, known: Collection[str]) -> str:
 
 def check_flag(name: str, value: object) -> bool:
     """Return value if it is True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False; got {value!r}")
-    return value
+    return bool(value)
 
 
 def check_integer(name: str, value: object, low: int) -> int:

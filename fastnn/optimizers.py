@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_integer, check_real
+from fastnn._checks import check_choice, check_flag, check_integer, check_real
 from fastnn._kernels.contract import NO_NUMBERS, Numbers, Rule
 from fastnn.schedules import LearningRate, Schedule, check_learning_rate
 
@@ -51,16 +51,19 @@ class Optimizer:
         return self.learning_rate.learning_rate if isinstance(self.learning_rate, Schedule) else of_callable
 
     def hyper(self) -> Numbers:
-        """Return (first, second, epsilon, weight_decay, nesterov) as the kernels take them."""
+        """Return (first, second, epsilon, weight_decay, variant) as the kernels take them."""
         value = vars(self)
         first = value.get("momentum", value.get("beta1", 0.0))
         second = value.get("rho", value.get("beta2", 0.0))
-        rest = [value.get(key, 0.0) for key in ("epsilon", "weight_decay", "nesterov")]
-        return np.array([first, second, *rest], np.float64)
+        variant = value.get("nesterov", value.get("epsilon_hat", False))
+        return np.array([first, second, value.get("epsilon", 0.0), value.get("weight_decay", 0.0), variant], np.float64)
 
     def __post_init__(self) -> None:
         values = vars(self)
         values["learning_rate"] = check_learning_rate(self.learning_rate)
+        for key in ("nesterov", "epsilon_hat"):
+            if key in values:
+                values[key] = check_flag(key, values[key])
         if self.clip_norm is not None:
             values["clip_norm"] = check_real("clip_norm", self.clip_norm, above=0)
         for key, bounds in _BOUNDS.items():
@@ -93,9 +96,6 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.nesterov, bool | np.bool_):
-            raise TypeError(f"nesterov must be True or False; got {self.nesterov!r}")
-        object.__setattr__(self, "nesterov", bool(self.nesterov))
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum > 0; got momentum=0")
 
@@ -143,6 +143,9 @@ class Adam(Optimizer):
         Decay of the first and second moment, each in [0, 1).
     epsilon : float, default 1e-8
         Added to the root; > 0.
+    epsilon_hat : bool, default False
+        Add epsilon to sqrt(s), before its bias is corrected: the form of the paper's section 2, of TensorFlow and
+        scikit-learn. The steps of a training's beginning are then shorter where gradients are small.
 
     References
     ----------
@@ -153,6 +156,7 @@ class Adam(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = field(default=False, kw_only=True)
     rule: ClassVar[Rule] = Rule.ADAM
 
     @property
@@ -167,7 +171,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate, beta1, beta2, epsilon
+    learning_rate, beta1, beta2, epsilon, epsilon_hat
         As in ``Adam``.
     weight_decay : float or sequence of float, default 0.01
         >= 0; of all layers of weights, or one for each.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn._checks import check_integer, check_real
+from fastnn._checks import check_flag, check_integer, check_real
 
 MONITORS = ("loss", "score")
 
@@ -45,8 +45,7 @@ class EarlyStopping:
         if not callable(self.monitor) and self.monitor not in MONITORS:
             known = "one of loss, score, or callable, monitor(network, history)"
             raise ValueError(f"monitor must be {known}; got {self.monitor!r}")
-        if not isinstance(self.restore_best, bool):
-            raise TypeError(f"restore_best must be True or False; got {self.restore_best!r}")
+        object.__setattr__(self, "restore_best", check_flag("restore_best", self.restore_best))
 
 
 def find_early_stopping(early_stopping: EarlyStopping | bool | None, validates: bool) -> EarlyStopping | None:

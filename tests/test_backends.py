@@ -28,7 +28,7 @@ OPTIMIZERS = {
     "nesterov": fastnn.SGD(0.2, momentum=0.9, nesterov=True),
     "rmsprop": fastnn.RMSprop(0.02, rho=0.8, epsilon=1e-2),
     "adam": fastnn.Adam(0.02, beta1=0.8, beta2=0.95, epsilon=1e-2),
-    "adamw": fastnn.AdamW(0.05, epsilon=1e-2, weight_decay=0.5),
+    "adamw": fastnn.AdamW(0.05, epsilon=1e-2, weight_decay=0.5, epsilon_hat=True),
 }
 NETS = {  # sizes, hidden activations, loss, samples, labels for a sigmoid output
     "1-1": ((1, 1), (), "squared_error", 1, False),

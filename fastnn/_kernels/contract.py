@@ -90,8 +90,9 @@ class Data(NamedTuple):
 class Optimizer(NamedTuple):
     """An update rule with its hyperparameters and its state.
 
-    ``hyper`` is (first, second, epsilon, weight_decay, nesterov): first is the momentum of SGD and beta1 of Adam,
-    second is rho of RMSprop and beta2 of Adam. ``state`` holds the velocity or first moment, then the second moment:
+    ``hyper`` is (first, second, epsilon, weight_decay, variant): first is the momentum of SGD and beta1 of Adam, second
+    is rho of RMSprop and beta2 of Adam; variant 1 is Nesterov's momentum, and Adam with epsilon in front of the
+    correction of the root. ``state`` holds the velocity or first moment, then the second moment:
     (k, P) with k = 0 for plain SGD, 1 for momentum and RMSprop (the mean square), 2 for Adam and AdamW.
     """
 

@@ -313,7 +313,7 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
     and Ba 2015; AdamW, Loshchilov and Hutter 2019; the norm's limit, Pascanu et al. 2013; l1's proximal step, Duchi and
     Singer 2009.
     """
-    first, second, epsilon, weight_decay, nesterov = (float(h) for h in optimizer.hyper)
+    first, second, epsilon, weight_decay, variant = (float(h) for h in optimizer.hyper)
     optimizer.step[0] += 1
     t = int(optimizer.step[0])
     if math.isfinite(optimizer.clip_norm):
@@ -326,7 +326,7 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
         case Rule.SGD:
             (v,) = optimizer.state
             v[:] = first * v + gradient
-            parameters -= rate * (gradient + first * v if nesterov else v)
+            parameters -= rate * (gradient + first * v if variant else v)
         case Rule.RMSPROP:
             (s,) = optimizer.state
             s[:] = second * s + (1 - second) * gradient**2
@@ -339,6 +339,7 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
             v[:] = first * v + (1 - first) * gradient
             s[:] = second * s + (1 - second) * gradient**2
             v_hat, s_hat = v / (1 - first**t), s / (1 - second**t)
+            epsilon /= math.sqrt(1 - second**t) if variant else 1.0
             parameters -= rate * v_hat / (np.sqrt(s_hat) + epsilon)
     for layer, (W, _) in enumerate(layers(model, parameters)):
         change = float(optimizer.rates[step]) * factors(optimizer, layer)[0] * optimizer.l1

@@ -46,7 +46,7 @@ CALL = (
     # the same where they are, if a thread copies them together
     "source_X", "source_labels", "source_targets", "source_weights", "source_order",
     # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay
-    "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "nesterov",
+    "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "variant",
     "l1", "clip_norm", "factors", "average", "average_rates", "average_stride", "seed", "l2",
 )  # fmt: skip
 CURSOR = (
@@ -55,12 +55,12 @@ CURSOR = (
     # which of two buffers the block or window under way is in; the next one
     "parity", "next_start", "next_count",
     # the step's numbers
-    "rate", "correction1", "correction2", "scale", "folded", "delta_scale", "clipped_to", "average_rate",
+    "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to", "average_rate",
 )  # fmt: skip
 SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
 NUMBERS = frozenset(
-    ("smoothing", "momentum", "second", "epsilon", "weight_decay", "nesterov", "l1", "clip_norm", "l2",
-     "rate", "correction1", "correction2", "scale", "folded", "delta_scale", "clipped_to", "average_rate")
+    ("smoothing", "momentum", "second", "epsilon", "weight_decay", "variant", "l1", "clip_norm", "l2",
+     "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to", "average_rate")
 )  # fmt: skip
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the

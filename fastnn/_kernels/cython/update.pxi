@@ -6,8 +6,8 @@ cdef inline void update(
 ) noexcept nogil:
     """Take the optimizer's step of n parameters, whose state is ``first`` and ``second`` as far as the rule has one."""
     cdef fastnn_step step
-    step.rule, step.nesterov, step.rate, step.scale = job.rule, job.nesterov != 0, rate, scale
-    step.first, step.second, step.epsilon = job.momentum, job.second, job.epsilon
+    step.rule, step.nesterov, step.rate, step.scale = job.rule, job.variant != 0, rate, scale
+    step.first, step.second, step.epsilon = job.momentum, job.second, job.floor
     step.l2, step.weight_decay = l2, weight_decay
     step.correction1, step.correction2 = job.correction1, job.correction2
     if job.rule == FASTNN_SGD and job.momentum == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.drivers.deferred import project_units, sum_deltas
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
@@ -208,8 +210,11 @@ def begin_step(job: Job, step: int) -> None:
         job.rate = numbers(job.rates)[step * job.rate_stride]
         if job.average != 0:
             job.average_rate = numbers(job.average_rates)[step * job.average_stride]
+        job.floor = job.epsilon
         if job.rule == ADAM or job.rule == ADAMW:
             job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
+            if job.variant != 0.0:
+                job.floor = job.epsilon / sqrt(job.correction2)
 
 
 @kernel

@@ -29,7 +29,7 @@ def step_sgd(theta, sums, n, rate, scale, l2):
 def step_momentum(job, theta, v, sums, n, rate, scale, l2):
     """Take momentum's step of n parameters, or Nesterov's."""
     constants = (rate, job.momentum, scale, l2)
-    if job.nesterov:
+    if job.variant:
         nesterov_map((sums, theta, v), (theta, v), constants, n)
     else:
         momentum_map((sums, theta, v), (theta, v), constants, n)
@@ -38,7 +38,7 @@ def step_momentum(job, theta, v, sums, n, rate, scale, l2):
 @kernel
 def step_rmsprop(job, theta, s, sums, n, rate, scale, l2):
     """Take RMSprop's step of n parameters."""
-    constants = (rate, job.second, 1 - job.second, job.epsilon, scale, l2)
+    constants = (rate, job.second, 1 - job.second, job.floor, scale, l2)
     rmsprop_map((sums, theta, s), (theta, s), constants, n)
 
 
@@ -47,7 +47,7 @@ def step_adam(job, theta, v, s, sums, n, rate, scale, l2, keep):
     """Take Adam's step of n parameters, or AdamW's: without it ``keep`` is 1."""
     corrected, correction = rate / job.correction1, 1 / math.sqrt(job.correction2)
     beta1, beta2 = job.momentum, job.second
-    constants = (corrected, beta1, 1 - beta1, beta2, 1 - beta2, job.epsilon, correction, keep, scale, l2)
+    constants = (corrected, beta1, 1 - beta1, beta2, 1 - beta2, job.floor, correction, keep, scale, l2)
     adamw_map((sums, theta, v, s), (theta, v, s), constants, n)
 
 
