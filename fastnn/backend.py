@@ -21,13 +21,14 @@ True
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn import _kernels
-from fastnn._checks import check_integer
+from fastnn._checks import check_integer, check_real
 from fastnn._kernels import contract, reference
 from fastnn._kernels.compiled import CompiledKernels, is_plain
 from fastnn._kernels.contract import Array, Data, Integers
@@ -65,6 +66,42 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
     if not isinstance(network, Network):
         raise TypeError(f"network must be a fastnn.Network; got {type(network).__name__}")
     return Prepared(network, check_integer("rows", rows, low=1), optimizer)
+
+
+def objective(
+    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
+) -> Callable[[npt.ArrayLike], tuple[float, npt.NDArray[np.float64]]]:
+    """Return the cost of a network as a function of its parameters, for ``scipy.optimize.minimize(..., jac=True)``.
+
+    Parameters
+    ----------
+    network : Network
+        Each call writes the parameters into it.
+    X, y, l2, sample_weight
+        As in ``Network.loss_and_gradient``; they are checked once.
+
+    Returns
+    -------
+    callable
+        ``f(theta)``, theta (P,) laid out like ``Network.parameters``, returns J and its gradient, (P,), in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a fastnn.Network; got {type(network).__name__}")
+    l2, data = check_real("l2", l2, low=0), network._given(X, y, sample_weight).data
+    model, parameters, kernels = network.architecture.model, network.state.parameters, _kernels.kernels()
+    gradient = np.empty_like(parameters)
+
+    def cost(theta: npt.ArrayLike) -> tuple[float, npt.NDArray[np.float64]]:
+        parameters[:] = theta
+        J = float(kernels.loss_and_gradient(model, parameters, data, l2, gradient))
+        return J, gradient.astype(np.float64)
+
+    return cost
 
 
 class Prepared:

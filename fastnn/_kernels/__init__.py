@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
 
@@ -105,11 +108,31 @@ def set_num_threads(n: int) -> None:
     _threads = check_integer("n", n, low=1)
 
 
+class _OwnThreads(threading.local):
+    limit: int | None = None
+
+
+_own_threads = _OwnThreads()
+
+
+@contextmanager
+def thread_limit(n: int | None) -> Iterator[None]:
+    """Let calls of this Python thread use n threads; None changes nothing."""
+    before = _own_threads.limit
+    _own_threads.limit = before if n is None else check_integer("n_threads", n, low=1)
+    try:
+        yield
+    finally:
+        _own_threads.limit = before
+
+
 def get_num_threads() -> int:
     """Return how many threads the kernels may use.
 
     By default as many as the process may run on; the variable FASTNN_NUM_THREADS and ``set_num_threads`` change it.
     """
+    if _own_threads.limit is not None:
+        return _own_threads.limit
     if _threads is not None:
         return _threads
     variable = os.environ.get("FASTNN_NUM_THREADS")
