@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: run, latency, sweep, memory, table, plot, peers, compare, baseline."""
+"""The command line of the benchmarks: run, latency, sweep, memory, tabular, table, plot, peers, compare, baseline."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
     _add_timing(memory)
     for command in (sweep, memory):
         command.add_argument("--largest", type=float, default=1e7, help="most samples m")
+    tabular = commands.add_parser("tabular", help="fit estimators on tabular data and print the tables of their scores")
+    tabular.add_argument("--data", type=Path, help="folder of NPZ files, as bench/tabular_data.py writes it")
+    tabular.add_argument("--peers", help="folder of environments: FOLDER/realmlp/bin/python has PyTabKit")
+    tabular.add_argument("--only", default="", help="sets and contestants, joined by commas; by default all")
+    tabular.add_argument("--splits", default="0,1,2", help="of 0,1,2")
+    tabular.add_argument("--threads", type=int, default=_cores())
+    tabular.add_argument("--provisional", action="store_true", help="mark the times: the machine does much else")
+    tabular.add_argument("-o", "--output", type=Path, required=True, help="JSON file; what it lacks is measured")
     table = commands.add_parser("table", help="print the Markdown table of stored results")
     plot = commands.add_parser("plot", help="draw the plots of stored results")
     peers = commands.add_parser("peers", help="make an environment with JAX 0.6.2 for --peers, by pip")
@@ -84,6 +92,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "fastnn bench") -> 
         "latency": _latency,
         "sweep": _sweep,
         "memory": _memory,
+        "tabular": _tabular,
         "table": _table,
         "plot": _plot,
         "peers": _peers,
@@ -170,6 +179,21 @@ def _memory(options: argparse.Namespace) -> int:
     found["memory"] = runner.run_memory(cells.samples_sweep(options.largest), settings)
     if options.output:
         results.save(found, options.output)
+    return 0
+
+
+def _tabular(options: argparse.Namespace) -> int:
+    from fastnn.bench import tabular
+
+    files = sorted(options.data.rglob("*.npz")) if options.data else []
+    only = set(filter(None, options.only.split(",")))
+    if unknown := only - {file.stem for file in files} - set(tabular.CONTESTANTS):
+        raise SystemExit(f"--only: no set and no contestant: {', '.join(sorted(unknown))}")
+    contestants = [name for name in tabular.CONTESTANTS if name in only] or list(tabular.CONTESTANTS)
+    files = [file for file in files if file.stem in only] or files
+    splits = [int(split) for split in options.splits.split(",")]
+    found = tabular.run(files, contestants, splits, options.output, options.threads, options.peers, options.provisional)
+    print(tabular.markdown(found))
     return 0
 
 

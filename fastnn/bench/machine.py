@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-DISTRIBUTIONS = ("numpy", "numba", "llvmlite", "jax", "jaxlib", "torch", "scikit-learn", "scipy", "threadpoolctl")
+DISTRIBUTIONS = (
+    "numpy", "numba", "llvmlite", "jax", "jaxlib", "torch", "scikit-learn", "scipy", "threadpoolctl", "pytabkit",
+)  # fmt: skip
 
 
 def describe_machine() -> dict[str, Any]:
