@@ -129,7 +129,8 @@ def thread_limit(n: int | None) -> Iterator[None]:
 def get_num_threads() -> int:
     """Return how many threads the kernels may use.
 
-    By default as many as the process may run on; the variable FASTNN_NUM_THREADS and ``set_num_threads`` change it.
+    By default as many as the process may run on, and no more than the variable OMP_NUM_THREADS says when fastnn is
+    imported: joblib's processes have their share in it. FASTNN_NUM_THREADS and ``set_num_threads`` change it.
     """
     if _own_threads.limit is not None:
         return _own_threads.limit
@@ -143,7 +144,15 @@ def get_num_threads() -> int:
     return int(variable)
 
 
+def _limit_of_openmp() -> int:
+    """Return the first number in OMP_NUM_THREADS, which may have one for each level of nesting; 2^31 without one."""
+    number = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return max(1, int(number)) if number.isdecimal() else 1 << 31
+
+
+_openmp_limit = _limit_of_openmp()
+
+
 def _available_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, _openmp_limit)

@@ -36,6 +36,7 @@ class Tasks:
     def __init__(self, estimator: Any, count: int, X: Any, y: Any, attributes: Callable[[], dict[str, Any]]) -> None:
         self._given = {"estimator": estimator, "X": X, "y": y}
         self._attributes = attributes
+        self._left = count
         self._task: Any = None
         self._fit: Any = None
         if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
@@ -43,8 +44,9 @@ class Tasks:
             self._fit.call_on_fit_task_begin(**self._given)
 
     def begin(self, name: str) -> None:
-        """Tell that a task begins."""
-        if self._fit is not None:
+        """Tell that a task begins, if there is another one."""
+        if self._fit is not None and self._left > 0:
+            self._left -= 1
             self._task = self._fit.subcontext(task_name=name)
             self._task.call_on_fit_task_begin(**self._given, reconstruction_attributes=self._attributes)
 

@@ -152,7 +152,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Samples.
         """
         check_is_fitted(self)
-        outputs = self._average(self._read_samples(X))
+        outputs: npt.NDArray[Any] = self._average(self._read_samples(X))
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     @available_if(lambda estimator: estimator._has_probabilities())
@@ -165,8 +165,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Samples.
         """
         with np.errstate(divide="ignore"):
-            probabilities: npt.NDArray[Any] = self.predict_proba(X)
-            return np.log(probabilities)
+            logarithms: npt.NDArray[Any] = np.log(self.predict_proba(X))
+        return logarithms
 
     def _has_probabilities(self) -> bool:
         if self.loss == "hinge":

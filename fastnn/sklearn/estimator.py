@@ -30,7 +30,7 @@ from fastnn.data import Standardizer
 from fastnn.network import Network
 from fastnn.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastnn.sklearn.presets import PRESETS, asked, glorot_arrays, tangent_arrays
-from fastnn.sklearn.solvers import SCHEDULES, Descent, Samples, minimise
+from fastnn.sklearn.solvers import SCHEDULES, Descent, Samples, find_optimizer, minimise
 
 _STOCHASTIC = ("sgd", "adam")
 _ROWS = 4096  # of sparse samples that are predicted at a time
@@ -81,6 +81,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     intercepts_: list[Array]
     _network: Network | None
     _views: list[Array]
+    _seed = 0  # of dropout's masks
 
     def _keep(self, given: dict[str, Any]) -> None:
         """Keep the parameters of ``__init__``."""
@@ -156,11 +157,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             train = Samples(X, y, targets.astype(X.dtype) if targets.dtype.kind == "f" else targets, None)
             train = train._replace(weights=self._weights(sample_weight, train))
             self._random_state = check_random_state(params.random_state)
+            held_out = self._read_validation(*validation)
             if first:
                 self._begin(train, params)
             elif not incremental:
                 self._network = None  # and with it the optimizer's state
-            held_out = self._read_validation(*validation)
             if params.early_stopping and held_out is None and params.solver in _STOCHASTIC:
                 train, held_out = self._split(train, params.validation_fraction)
             network = self._current()
@@ -264,7 +265,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             arrays = glorot_arrays(sizes, params.activation, self._random_state)
         self.coefs_ = [W.astype(train.X.dtype, copy=False) for W, _ in arrays]
         self.intercepts_ = [b.astype(train.X.dtype, copy=False) for _, b in arrays]
-        self._network = None
+        self._network, self._seed = None, 0
+        if np.any(np.asarray(params.dropout) > 0):  # which scikit-learn has not: it draws no further number
+            self._seed = int(self._random_state.randint(np.iinfo(np.int32).max))
         if params.solver in _STOCHASTIC:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
@@ -297,39 +300,36 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return a network of the coefficients' shapes, with the optimizer's state of one that was pickled."""
         params = asked(self)
         sizes = (len(self.coefs_[0]), *(len(b) for b in self.intercepts_))
-        seed = None
-        if np.any(np.asarray(params.dropout) > 0):
-            seed = int(self._random_state.randint(np.iinfo(np.int32).max))
         network = Network(
             sizes,
             _activations(params.activation),
             self._loss(params),
             self.coefs_[0].dtype if self.coefs_[0].dtype == np.float32 else np.float64,
-            rng=seed or 0,
+            rng=self._seed,
             init="zeros",
             dropout=params.dropout,
         )
-        self._restore(network)
+        self._restore(network, params)
         return network
 
-    def _restore(self, network: Network) -> None:
+    def _restore(self, network: Network, params: SimpleNamespace) -> None:
         """Give the network what was pickled of its state."""
         held = self.__dict__.pop("_pickled", None)
         if held is not None:
-            state, scale = network.state, held.pop("target_scale")
-            state.optimizer_state, state.step, state.seed = held["optimizer_state"], held["step"], held["seed"]
+            state, scale = network.state, held["target_scale"]
+            state.optimizer = find_optimizer(params, params.learning_rate_init)
+            state.optimizer_state, state.step = held["optimizer_state"], held["step"]
             state.target_scale = None if scale is None else Standardizer(*scale)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, of the network the optimizer's state alone: all else is in others."""
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, Any] = dict(super().__getstate__())
         network, _ = state.pop("_network", None), state.pop("_views", None)
         if network is not None:
             held, scale = network.state, network.state.target_scale
             state["_pickled"] = {
                 "optimizer_state": held.optimizer_state,
                 "step": held.step,
-                "seed": held.seed,
                 "target_scale": None if scale is None else [scale.mean, scale.deviation],
             }
             state["coefs_"], state["intercepts_"] = ([np.array(a) for a in state[k]] for k in ("coefs_", "intercepts_"))

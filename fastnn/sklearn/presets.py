@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from fastnn.initializers import Matrix
 
@@ -45,7 +46,8 @@ def asked(estimator: Any) -> SimpleNamespace:
     values = estimator.get_params(deep=False)
     if estimator.preset is not None:
         defaults = type(estimator)().get_params(deep=False)
-        for name, value in PRESETS[estimator.preset][estimator._estimator_type].items():
+        kind = "classifier" if is_classifier(estimator) else "regressor"
+        for name, value in PRESETS[estimator.preset][kind].items():
             if values[name] is defaults[name] or _equal(values[name], defaults[name]):
                 values[name] = value
     return SimpleNamespace(**values)

@@ -87,7 +87,7 @@ class Descent:
     ) -> None:
         self.estimator, self.network, self.asked = estimator, network, asked
         self.train, self.validation, self.tasks = train, validation, tasks
-        self.batch_size = _batch_size(asked.batch_size, len(train.X))
+        self.batch_size = _batch_size(asked, len(train.X))
         self.l2 = _l2(asked.alpha, train, self.batch_size)
         self.order = Order(estimator._random_state) if asked.shuffle else False
         self.shown = estimator._shown_loss(train)
@@ -115,7 +115,7 @@ class Descent:
                 train.X,
                 train.targets,
                 train.weights,
-                optimizer=_optimizer(asked, rate),
+                optimizer=find_optimizer(asked, rate),
                 batch_size=self.batch_size,
                 epochs=self.epochs - self.estimator.n_iter_,
                 l2=self.l2,
@@ -226,7 +226,7 @@ def minimise(estimator: Any, network: Network, asked: SimpleNamespace, train: Sa
         raise ValueError(_NOT_FINITE)
 
 
-def _optimizer(asked: SimpleNamespace, rate: float) -> Optimizer:
+def find_optimizer(asked: SimpleNamespace, rate: float) -> Optimizer:
     """Return fastnn's optimizer for a solver, with scikit-learn's forms of momentum and of epsilon."""
     learning_rate: LearningRate = rate
     if asked.learning_rate in SCHEDULES:
@@ -238,10 +238,11 @@ def _optimizer(asked: SimpleNamespace, rate: float) -> Optimizer:
     return Adam(learning_rate, asked.beta_1, asked.beta_2, asked.epsilon, epsilon_hat=plain, clip_norm=asked.clip_norm)
 
 
-def _batch_size(batch_size: Any, samples: int) -> int:
+def _batch_size(asked: SimpleNamespace, samples: int) -> int:
+    batch_size = asked.batch_size
     if batch_size == "auto":
         return min(200, samples)
-    if batch_size > samples:
+    if batch_size > samples and asked.preset is None:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
