@@ -1,7 +1,7 @@
 """An architecture and its state as a safetensors file, and back: arrays and text, no code that a reader would run.
 
-The tensors are ``parameters``, ``optimizer_state``, where there are any ``average`` and ``input_scale``, and, where they
-were given as arrays, the initial parameters ``init``; those of a training's history begin with ``training.``. The
+The tensors are ``parameters``, ``optimizer_state``, where there are any ``average`` and ``input_scale``, and, where
+they were given as arrays, the initial parameters ``init``; those of a training's history begin with ``training.``. The
 metadata's one entry ``fastnn`` is JSON with the architecture, the optimizer and the random generator, so that training
 continues as if it had never stopped. A schedule is kept as data. Of a learning rate that is a callable the largest one
 so far is kept, as a number: to resume such a training, give ``fit`` the callable again.
