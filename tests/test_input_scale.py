@@ -29,7 +29,9 @@ def explicit_step(rule, theta, g, state, rate, t):
         return
     v = state.setdefault("v", np.zeros_like(theta))
     v[:], s[:] = rule.beta1 * v + (1 - rule.beta1) * g, rule.beta2 * s + (1 - rule.beta2) * g**2
-    theta -= rate * v / (1 - rule.beta1**t) / (np.sqrt(s / (1 - rule.beta2**t)) + rule.epsilon)
+    correction = np.sqrt(1 - rule.beta2**t)
+    epsilon = rule.epsilon / correction if rule.epsilon_hat else rule.epsilon
+    theta -= rate * v / (1 - rule.beta1**t) / (np.sqrt(s) / correction + epsilon)
 
 
 def train_explicitly(net, X, y, rule, l2, steps):
