@@ -276,10 +276,11 @@ class Network:
         rate_factors : mapping, optional
             "weights" and "biases": factors >= 0 of the learning rate, one number each or one for each layer of weights;
             0 keeps a layer as it is. "inputs", a number > 0, has a scale s_j of each input trained along, at that
-            factor of the rate: the first layer's weights are s_j W_j in row j, and the optimizer's steps are those of s
-            and W. The scales begin at 1, and belong to the optimizer's state, which begins anew where a training has
-            scales and the last one had none, or the reverse (Holzmüller, Grinsztajn, Steinwart: Better by default:
-            strong pre-tuned MLPs and boosted trees on tabular data. NeurIPS 2024).
+            factor of the rate: row j of the first layer's weights is s_j W_j, and s and W take the optimizer's steps, s
+            without decay. Penalties, ``clip_norm`` and averages see that product alone. The scales begin at 1, and
+            belong to the optimizer's state, which begins anew where a training has scales and the last one had none, or
+            the reverse (Holzmüller, Grinsztajn, Steinwart: Better by default: strong pre-tuned MLPs and boosted trees
+            on tabular data. NeurIPS 2024).
         average : EMA or SWA, optional
             Keep an average of the parameters, which the network then has when the training ends.
         shuffle : bool or callable, default True
