@@ -51,7 +51,8 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
         Samples of a call, >= 1.
     optimizer : {"sgd", "rmsprop", "adam", "adamw"} or Optimizer, optional
         Of `Prepared.step`, which keeps its state in the network as ``fit`` does; by default the one that the network
-        was last trained with, or Adam. Of a schedule the learning rate that it was given is taken.
+        was last trained with, or Adam. Of a schedule the learning rate that it was given is taken. Inputs
+        have no scales there.
 
     Returns
     -------

@@ -272,6 +272,7 @@ def find_minimizer() -> Callable[..., Any]:
 
 
 RateFactors = Mapping[str, float | Sequence[float]]
+_RATES = "'weights', 'biases' and 'inputs'"
 
 
 def layer_factors(optimizer: AnyOptimizer, rate_factors: RateFactors | None, layers: int) -> Numbers:
@@ -281,6 +282,7 @@ def layer_factors(optimizer: AnyOptimizer, rate_factors: RateFactors | None, lay
     ----------
     rate_factors : mapping, optional
         "weights" and "biases", each one number >= 0 or one for each layer of weights; 0 keeps a layer as it is.
+        "inputs" is for `input_factor`.
 
     Returns
     -------
@@ -289,14 +291,21 @@ def layer_factors(optimizer: AnyOptimizer, rate_factors: RateFactors | None, lay
     """
     given = {} if rate_factors is None else rate_factors
     if not isinstance(given, Mapping):
-        raise TypeError(f"rate_factors must be a mapping with 'weights' and 'biases'; got {type(given).__name__}")
-    if unknown := [key for key in given if key not in ("weights", "biases")]:
-        raise ValueError(f"rate_factors has {unknown[0]!r}; known are 'weights' and 'biases'")
+        raise TypeError(f"rate_factors must be a mapping with {_RATES}; got {type(given).__name__}")
+    if unknown := [key for key in given if key not in ("weights", "biases", "inputs")]:
+        raise ValueError(f"rate_factors has {unknown[0]!r}; known are {_RATES}")
     decay = getattr(optimizer, "weight_decay", 1.0)
     columns = [_of_layers(f"rate_factors[{key!r}]", given.get(key, 1.0), layers) for key in ("weights", "biases")]
     columns.append(_of_layers("weight_decay", decay, layers) if isinstance(decay, tuple) else [1.0] * layers)
     factors = np.array(columns).T
     return NO_NUMBERS if (factors == 1).all() else np.ascontiguousarray(factors)
+
+
+def input_factor(rate_factors: RateFactors | None) -> float:
+    """Return the factor > 0 of the learning rate of the inputs' scales; 0 where they are not trained."""
+    if rate_factors is None or "inputs" not in rate_factors:
+        return 0.0
+    return check_real("rate_factors['inputs']", rate_factors["inputs"], above=0)
 
 
 def _of_layers(name: str, given: object, layers: int) -> list[float]:

@@ -34,6 +34,7 @@ class Request(NamedTuple):
     l2: float
     l1: float
     factors: Numbers  # see ``optimizers.layer_factors``
+    input_factor: float  # see ``optimizers.input_factor``
     average: Average | None
     shuffle: Shuffle
     validation: Given | None
@@ -115,6 +116,7 @@ def _check_resumed(state: State, request: Request, last: Progress) -> None:
         ("validation_data", bool(last.history.validation_loss), request.validation is not None),
         ("a callable monitor of early_stopping", bool(last.monitored), request.monitor is not None),
         ("average", state.average is not None, request.average is not None),
+        ("rate_factors['inputs']", state.input_scale is not None, request.input_factor > 0),
     ):
         if had != has:
             raise ValueError(f"resume needs {name} as before: the epochs so far had {'one' if had else 'none'}")

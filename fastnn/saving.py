@@ -1,10 +1,10 @@
 """An architecture and its state as a safetensors file, and back: arrays and text, no code that a reader would run.
 
-The tensors are ``parameters``, ``optimizer_state`` and, where they were given as arrays, the initial parameters
-``init``; those of a training's history begin with ``training.``. The metadata's one entry ``fastnn`` is JSON with the
-architecture, the optimizer and the random generator, so that training continues as if it had never stopped. A schedule
-is kept as data. Of a learning rate that is a callable the largest one so far is kept, as a number: to resume such a
-training, give ``fit`` the callable again.
+The tensors are ``parameters``, ``optimizer_state``, where there are any ``average`` and ``input_scale``, and, where
+they were given as arrays, the initial parameters ``init``; those of a training's history begin with ``training.``. The
+metadata's one entry ``fastnn`` is JSON with the architecture, the optimizer and the random generator, so that training
+continues as if it had never stopped. A schedule is kept as data. Of a learning rate that is a callable the largest one
+so far is kept, as a number: to resume such a training, give ``fit`` the callable again.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def to_bytes(architecture: Architecture, state: State, metadata: dict[str, str] 
     tensors = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
     if state.average is not None:
         tensors["average"] = state.average
+    if state.input_scale is not None:
+        tensors["input_scale"] = state.input_scale
     if not isinstance(state.init, str):
         tensors["init"] = np.concatenate([array.ravel() for layer in state.init for array in layer])
     description = _describe(architecture, state)
@@ -205,11 +207,14 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
         options = dict(about["optimizer"])
         if "schedule" in about:
             options["learning_rate"] = schedules.from_description(about["schedule"])
-        state.take_up(OPTIMIZERS[options.pop("name")](**options))
+        scaled_inputs = architecture.sizes[0] if "input_scale" in tensors else 0
+        state.take_up(OPTIMIZERS[options.pop("name")](**options), scaled_inputs)
     arrays = {"parameters": state.parameters, "optimizer_state": state.optimizer_state}
     if "averaged" in about:
         state.average, state.averaged = np.empty_like(state.parameters), bool(about["averaged"])
         arrays["average"] = state.average
+    if state.input_scale is not None:
+        arrays["input_scale"] = state.input_scale
     if about["init"] is None:
         arrays["init"] = np.empty_like(state.parameters)
         state.init = architecture.layers(arrays["init"])

@@ -24,6 +24,7 @@ class Snapshot(NamedTuple):
     optimizer_state: Array
     step: Integers
     average: Array | None
+    input_scale: Array | None
 
 
 @dataclass(eq=False)
@@ -58,6 +59,8 @@ class State:
         The average of the last training's parameters, where there is one.
     averaged : bool
         Whether the two have changed places: ``parameters`` is the average.
+    input_scale : ndarray, (1 + k, n_in), or None
+        The inputs' scales, where they are trained, and the vectors that the optimizer keeps for them.
     """
 
     parameters: Array
@@ -73,6 +76,7 @@ class State:
     target_scale: Standardizer | None = None
     average: Array | None = None
     averaged: bool = False
+    input_scale: Array | None = None
 
     @classmethod
     def of(
@@ -108,10 +112,12 @@ class State:
         self.averaged = False
         self._begin(vectors=0)
 
-    def take_up(self, optimizer: AnyOptimizer) -> None:
-        """Keep the optimizer's state if the rule is the same as before; begin a new one otherwise."""
-        if type(self.optimizer) is not type(optimizer) or len(self.optimizer_state) != optimizer.state_vectors:
-            self._begin(optimizer.state_vectors)
+    def take_up(self, optimizer: AnyOptimizer, scaled_inputs: int = 0) -> None:
+        """Keep the optimizer's state if the rule and what it steps are as before; begin a new one otherwise."""
+        before = 0 if self.input_scale is None else self.input_scale.shape[1]
+        had, has = (len(self.optimizer_state), before), (optimizer.state_vectors, scaled_inputs)
+        if type(self.optimizer) is not type(optimizer) or had != has:
+            self._begin(*has)
         self.optimizer = optimizer
 
     def begin_average(self, wanted: bool, goes_on: bool) -> None:
@@ -131,20 +137,26 @@ class State:
         self.parameters[:], self.average[:] = self.average, last
         self.averaged = not self.averaged
 
-    def _begin(self, vectors: int) -> None:
+    def _begin(self, vectors: int, scaled_inputs: int = 0) -> None:
+        self.input_scale = None
+        if scaled_inputs:
+            self.input_scale = np.zeros((1 + vectors, scaled_inputs), self.parameters.dtype)
+            self.input_scale[0] = 1
         self.optimizer_state = np.zeros((vectors, len(self.parameters)), self.parameters.dtype)
         self.step = np.zeros(1, dtype=np.int64)
 
     def snapshot(self) -> Snapshot:
         """Return copies of what a step changes."""
-        average = None if self.average is None else self.average.copy()
-        return Snapshot(self.parameters.copy(), self.optimizer_state.copy(), self.step.copy(), average)
+        average, scale = _copy(self.average), _copy(self.input_scale)
+        return Snapshot(self.parameters.copy(), self.optimizer_state.copy(), self.step.copy(), average, scale)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to where the snapshot was taken, with the same optimizer."""
         self.parameters[:], self.optimizer_state[:], self.step[:] = snapshot[:3]
         if self.average is not None and snapshot.average is not None:
             self.average[:] = snapshot.average
+        if self.input_scale is not None and snapshot.input_scale is not None:
+            self.input_scale[:] = snapshot.input_scale
 
     def copy(self) -> State:
         """Return a state with arrays of its own, aligned and writable even where these are not; they share ``rng``."""
@@ -156,8 +168,13 @@ class State:
             optimizer_state=np.array(self.optimizer_state),
             step=np.array(self.step),
             progress=None if self.progress is None else self.progress.copy(),
-            average=None if self.average is None else np.array(self.average),
+            average=_copy(self.average),
+            input_scale=_copy(self.input_scale),
         )
+
+
+def _copy(array: Array | None) -> Array | None:
+    return None if array is None else np.array(array)
 
 
 def aligned_zeros(n: int, dtype: np.dtype[Any]) -> Array:

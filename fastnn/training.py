@@ -273,6 +273,8 @@ class _Training:
             average=NO_NUMBERS if state.average is None else state.average,
             average_rates=self._shares(first, len(losses)),
             seed=state.seed,
+            input_scale=NO_NUMBERS if state.input_scale is None else state.input_scale,
+            input_factor=self.request.input_factor,
         )
         self.progress.largest_rate = max(self.progress.largest_rate, float(optimizer.rates.max()))
         model, theta = self.architecture.model, state.parameters

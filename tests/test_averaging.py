@@ -186,7 +186,11 @@ BAD = {
 BAD_OF_FIT = {
     "l1": ({"l1": -1.0}, ValueError, "l1 must be a finite number >= 0; got -1.0"),
     "average": ({"average": "ema"}, TypeError, r"average must be fastnn.EMA\(...\), .*; got 'ema'"),
-    "unknown": ({"rate_factors": {"bias": 1}}, ValueError, "rate_factors has 'bias'; known are 'weights' and 'biases'"),
+    "unknown": (
+        {"rate_factors": {"bias": 1}},
+        ValueError,
+        "rate_factors has 'bias'; known are 'weights', 'biases' and 'inputs'",
+    ),
     "list": ({"rate_factors": [1, 2]}, TypeError, "rate_factors must be a mapping"),
     "few": (
         {"rate_factors": {"weights": [1]}},

@@ -1,4 +1,4 @@
-"""What happens to parameters besides the optimizer's rule: a norm's limit, factors of rates, l1, averages."""
+"""What happens to parameters besides the optimizer's rule: a norm's limit, factors of rates, l1, averages, scales."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ RULES = OPTIMIZERS | {"sgd": fastnn.SGD(0.05), "momentum": fastnn.SGD(0.01, mome
 FEW = ("5-6-1", "7-10-15-2", "100-33-16-7", "10-1-16-2-7")
 
 
-def extras(what, case, steps):
-    """Return fields of the kernels' optimizer."""
-    layers, dtype = len(case.sizes) - 1, case.parameters.dtype
+def extras(what, case, steps, vectors):
+    """Return fields of the kernels' optimizer, which has so many vectors of state."""
+    layers, dtype, inputs = len(case.sizes) - 1, case.parameters.dtype, case.sizes[0]
+    scales = np.zeros((1 + vectors, inputs), dtype)
+    scales[0] = np.linspace(0.7, 1.4, inputs) * (-1) ** np.arange(inputs)
     all_of_them = {
         "clip_norm": {"clip_norm": 0.05},
         "factors": {"factors": np.random.default_rng(1).uniform(0, 2, (layers, 3))},
         "l1": {"l1": 0.2},
         "average": {"average": np.zeros(len(case.parameters), dtype), "average_rates": np.linspace(1, 0.2, steps)},
+        "input_scale": {"input_scale": scales, "input_factor": 3.0},
     }
     if what == "all":
         return {key: value for each in all_of_them.values() for key, value in each.items()}
@@ -29,20 +32,20 @@ def extras(what, case, steps):
 
 
 def run(kernels, case, batch_size, optimizer, what, epochs=2):
-    """Train in place; return the parameters, the average and the losses."""
+    """Train in place; return the parameters, the average, the scales and the losses."""
     m = len(case.data.X)
     losses = np.full(epochs * -(-m // batch_size), np.nan)
     taken = kernel_optimizer(
         optimizer, case.parameters, np.linspace(1, 0.5, len(losses)) * optimizer.learning_rate, 0.1
     )
-    taken = taken._replace(**extras(what, case, len(losses)))
+    taken = taken._replace(**extras(what, case, len(losses), optimizer.state_vectors))
     order = np.concatenate([np.random.default_rng(i).permutation(m) for i in range(epochs)])
     arguments = (case.model, case.parameters, case.data, order)
     if batch_size == 1:
         kernels.sgd_epoch(*arguments, taken, losses, epochs)
     else:
         kernels.minibatch_epoch(*arguments, batch_size, taken, losses, epochs)
-    return case.parameters, taken.average, losses
+    return case.parameters, taken.average, taken.input_scale, losses
 
 
 def net_case(name, dtype):
@@ -50,7 +53,7 @@ def net_case(name, dtype):
     return make_case(sizes, activations, loss, m, dtype, seed=len(name), labelled=labelled)
 
 
-@pytest.mark.parametrize("what", ["clip_norm", "factors", "l1", "average", "all"])
+@pytest.mark.parametrize("what", ["clip_norm", "factors", "l1", "average", "input_scale", "all"])
 @pytest.mark.parametrize("rule", [name for name in RULES if name != "nesterov"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_steps_are_the_references(compiled, what, rule, dtype):
@@ -61,7 +64,7 @@ def test_steps_are_the_references(compiled, what, rule, dtype):
             size = min(batch_size, NETS[name][3])
             expected = run(reference, oracle, size, RULES[rule], what)
             found = run(compiled, case, size, RULES[rule], what)
-            for part, a, b in zip(("parameters", "average", "losses"), found, expected, strict=True):
+            for part, a, b in zip(("parameters", "average", "scales", "losses"), found, expected, strict=True):
                 assert_close(a, b, dtype, f"{part} of {name}, batches of {size}", slack=30)
 
 
@@ -80,7 +83,7 @@ def test_threads_and_tiles_change_no_bit(compiled, costs, what):
                 expected = run(reference, case.doubled(), batch_size, fastnn.SGD(0.2), what)
                 found.append(run(compiled, case, batch_size, fastnn.SGD(0.2), what))
                 assert_close(found[-1][0], expected[0], "float64", "parameters", slack=3)
-            assert len({(theta.tobytes(), average.tobytes()) for theta, average, _ in found}) == 1
+            assert len({tuple(part.tobytes() for part in (theta, *others)) for theta, *others, _ in found}) == 1
 
 
 def test_a_smaller_norm_is_left_alone(compiled):
@@ -104,6 +107,25 @@ def test_the_clipped_step_has_that_length(compiled):
     taken = kernel_optimizer(fastnn.SGD(1.0), case.parameters, np.full(1, 1.0))._replace(clip_norm=0.125)
     compiled.minibatch_epoch(case.model, case.parameters, case.data, np.arange(15), 15, taken, losses)
     assert np.linalg.norm(case.parameters - before) == pytest.approx(0.125, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_scale_stays_away_from_0(compiled, dtype):
+    """On its side, so that the weights by their scales are finite; a NaN is not hidden."""
+    case = make_case((3, 2), (), "squared_error", 4, dtype)
+    gradient, losses, V = np.empty_like(case.parameters), np.empty(1), case.parameters[:6].copy()
+    compiled.loss_and_gradient(case.model, case.parameters, case.data, 0.0, gradient)
+    scales = np.ones((1, 3), dtype)
+    slopes = (V * gradient[:6]).reshape(3, 2).sum(axis=1, dtype=float)
+    taken = kernel_optimizer(fastnn.SGD(1e-9), case.parameters, np.full(1, 1e-9))
+    taken = taken._replace(input_scale=scales, input_factor=1 / (slopes[1] * 1e-9))
+    compiled.minibatch_epoch(case.model, case.parameters, case.data, np.arange(4), 4, taken, losses)
+    assert abs(scales[0, 1]) == 2.0**-20
+    assert (abs(scales[0, [0, 2]]) > 1e-3).all()
+    np.testing.assert_allclose(case.parameters[:6].reshape(3, 2), scales[0, :, None] * V.reshape(3, 2), rtol=1e-5)
+    case.data.X[0, 1] = np.nan
+    compiled.minibatch_epoch(case.model, case.parameters, case.data, np.arange(4), 4, taken, losses)
+    assert np.isnan(case.parameters[2:4]).all()
 
 
 def test_l1_reaches_0_and_stays(compiled):

@@ -41,7 +41,8 @@ def is_plain(model: Model, rule: int, state_vectors: int) -> bool:
 
 def is_bare(optimizer: Optimizer) -> bool:
     """Return whether an optimizer's step is all that happens to the parameters, at the same rate."""
-    return not (optimizer.l1 or optimizer.factors.size or optimizer.average.size or optimizer.clip_norm < math.inf)
+    extras = optimizer.factors.size or optimizer.average.size or optimizer.input_scale.size
+    return not (extras or optimizer.l1 or optimizer.clip_norm < math.inf)
 
 
 class CompiledKernels(ABC):

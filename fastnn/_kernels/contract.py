@@ -92,8 +92,9 @@ class Optimizer(NamedTuple):
 
     ``hyper`` is (first, second, epsilon, weight_decay, variant): first is the momentum of SGD and beta1 of Adam, second
     is rho of RMSprop and beta2 of Adam; variant 1 is Nesterov's momentum, and Adam with epsilon in front of the
-    correction of the root. ``state`` holds the velocity or first moment, then the second moment:
-    (k, P) with k = 0 for plain SGD, 1 for momentum and RMSprop (the mean square), 2 for Adam and AdamW.
+    correction of the root. ``state`` holds the velocity or first moment, then the second moment: (k, P) with k = 0 for
+    plain SGD, 1 for momentum and RMSprop (the mean square), 2 for Adam and AdamW. Where inputs have scales, the state
+    of the first layer's weights V is that of W, whose step they take.
     """
 
     rule: int  # a Rule code
@@ -108,6 +109,8 @@ class Optimizer(NamedTuple):
     average: Array = NO_NUMBERS  # (P,) real, or (0,): after a step it goes towards the parameters
     average_rates: Numbers = NO_NUMBERS  # (steps,) by that share of the way; the stride may be 0
     seed: int = 0  # of dropout, with the step
+    input_scale: Array = NO_NUMBERS  # (1 + k, s_1) real, or (0,): a scale s of each input, and the state of its step
+    input_factor: float = 0.0  # of the rate of that step; the first layer's weights are then V = diag(s) W
 
 
 __all__ = [

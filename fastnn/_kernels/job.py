@@ -252,7 +252,7 @@ _PIECES = (
 
 
 _NOWHERE = (0, 0, 0, 0, 0)
-_NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0)
+_NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0, 0, 0.0)
 
 
 def _numbers_of(optimizer: Optimizer) -> tuple[float, ...]:
@@ -263,6 +263,7 @@ def _numbers_of(optimizer: Optimizer) -> tuple[float, ...]:
         *(optimizer.rule, state, step, rates, optimizer.rates.strides[0] // WORD, *optimizer.hyper),
         *(optimizer.l1, optimizer.clip_norm, _address(optimizer.factors)),
         *(_address(averages), _address(average_rates), average_rates.strides[0] // WORD, optimizer.seed),
+        *(_address(optimizer.input_scale), optimizer.input_factor),
     )
 
 

@@ -313,39 +313,73 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
     and Ba 2015; AdamW, Loshchilov and Hutter 2019; the norm's limit, Pascanu et al. 2013; l1's proximal step, Duchi and
     Singer 2009.
     """
-    first, second, epsilon, weight_decay, variant = (float(h) for h in optimizer.hyper)
     optimizer.step[0] += 1
-    t = int(optimizer.step[0])
     if math.isfinite(optimizer.clip_norm):
         norm = math.sqrt(float((gradient.astype(np.float64) ** 2).sum()))
         gradient *= min(1.0, optimizer.clip_norm / norm) if norm > 0 else 1.0
-    rate = rates_of_parameters(model, optimizer, step)
-    match optimizer.rule:
-        case Rule.SGD if first == 0:
-            parameters -= rate * gradient
-        case Rule.SGD:
-            (v,) = optimizer.state
-            v[:] = first * v + gradient
-            parameters -= rate * (gradient + first * v if variant else v)
-        case Rule.RMSPROP:
-            (s,) = optimizer.state
-            s[:] = second * s + (1 - second) * gradient**2
-            parameters -= rate * gradient / (np.sqrt(s) + epsilon)
-        case _:
-            if optimizer.rule == Rule.ADAMW:
-                for layer, (W, _) in enumerate(layers(model, parameters)):
-                    W *= 1 - float(optimizer.rates[step]) * weight_decay * np.prod(factors(optimizer, layer)[[0, 2]])
-            v, s = optimizer.state
-            v[:] = first * v + (1 - first) * gradient
-            s[:] = second * s + (1 - second) * gradient**2
-            v_hat, s_hat = v / (1 - first**t), s / (1 - second**t)
-            epsilon /= math.sqrt(1 - second**t) if variant else 1.0
-            parameters -= rate * v_hat / (np.sqrt(s_hat) + epsilon)
+    if optimizer.input_scale.size:
+        step_scaled(model, parameters, gradient, optimizer, step)
+    else:
+        step_parameters(model, parameters, gradient, optimizer, step)
     for layer, (W, _) in enumerate(layers(model, parameters)):
         change = float(optimizer.rates[step]) * factors(optimizer, layer)[0] * optimizer.l1
         W -= np.clip(W, -change, change)
     if optimizer.average.size:
         optimizer.average[:] += float(optimizer.average_rates[step]) * (parameters - optimizer.average)
+
+
+def step_parameters(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, step: int) -> None:
+    """Take the rule's step of the parameters; AdamW's weights decay before."""
+    if optimizer.rule == Rule.ADAMW:
+        for layer, (W, _) in enumerate(layers(model, parameters)):
+            decay = optimizer.hyper[3] * np.prod(factors(optimizer, layer)[[0, 2]])
+            W *= 1 - float(optimizer.rates[step] * decay)
+    take_step(optimizer, parameters, gradient, optimizer.state, rates_of_parameters(model, optimizer, step))
+
+
+def step_scaled(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, step: int) -> None:
+    """Take the rule's step where inputs have scales s: of W and of s, with V = diag(s) W the first layer's weights.
+
+    The derivative of the cost at W is diag(s) times that at V; at s_j it is the product of row j of W and that of V's.
+    """
+    s, *state = optimizer.input_scale
+    (V, _), (dV, _) = next(layers(model, parameters)), next(layers(model, gradient))
+    W = V / s[:, None]
+    ds = (W * dV).sum(axis=1)
+    V[:], dV[:] = W, s[:, None] * dV
+    step_parameters(model, parameters, gradient, optimizer, step)
+    take_step(optimizer, s, ds, state, s.dtype.type(optimizer.rates[step] * optimizer.input_factor))
+    s[:] = np.where(np.abs(s) < SMALLEST_SCALE, np.where(s < 0, -SMALLEST_SCALE, SMALLEST_SCALE), s)
+    V *= s[:, None]
+
+
+SMALLEST_SCALE = 2.0**-20  # of an input, so that W = V / s is finite
+
+
+def take_step(
+    optimizer: Optimizer, theta: Array, gradient: Array, state: Array | list[Array], rate: Array | np.floating
+) -> None:
+    """Take the rule's step of some parameters, which have this state."""
+    first, second, epsilon, _, variant = (float(h) for h in optimizer.hyper)
+    t = int(optimizer.step[0])
+    match optimizer.rule:
+        case Rule.SGD if first == 0:
+            theta -= rate * gradient
+        case Rule.SGD:
+            (v,) = state
+            v[:] = first * v + gradient
+            theta -= rate * (gradient + first * v if variant else v)
+        case Rule.RMSPROP:
+            (s,) = state
+            s[:] = second * s + (1 - second) * gradient**2
+            theta -= rate * gradient / (np.sqrt(s) + epsilon)
+        case _:
+            v, s = state
+            v[:] = first * v + (1 - first) * gradient
+            s[:] = second * s + (1 - second) * gradient**2
+            v_hat, s_hat = v / (1 - first**t), s / (1 - second**t)
+            epsilon /= math.sqrt(1 - second**t) if variant else 1.0
+            theta -= rate * v_hat / (np.sqrt(s_hat) + epsilon)
 
 
 def factors(optimizer: Optimizer, layer: int) -> Numbers:

@@ -45,9 +45,11 @@ CALL = (
     "X", "labels", "targets", "weights", "order", "parameters", "out", "losses", "gradient",
     # the same where they are, if a thread copies them together
     "source_X", "source_labels", "source_targets", "source_weights", "source_order",
-    # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay
+    # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay; the
+    # inputs' scales have their state behind them
     "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "variant",
-    "l1", "clip_norm", "factors", "average", "average_rates", "average_stride", "seed", "l2",
+    "l1", "clip_norm", "factors", "average", "average_rates", "average_stride", "seed",
+    "input_scale", "input_factor", "l2",
 )  # fmt: skip
 CURSOR = (
     # the step and the tile under way; the layer, and the sample of a block, that the threads are at
@@ -60,7 +62,8 @@ CURSOR = (
 SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
 NUMBERS = frozenset(
     ("smoothing", "momentum", "second", "epsilon", "weight_decay", "variant", "l1", "clip_norm", "l2",
-     "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to", "average_rate")
+     "input_factor", "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to",
+     "average_rate")
 )  # fmt: skip
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the

@@ -159,7 +159,7 @@ def run_batch_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> 
         add_chunks(job, reals(like, job.sums), chunks_of(job), layer, begin, end)
         finish_block(job, thread, reals(like, job.sums), task)
     elif kind == UPDATE:
-        update_block(job, like, task)
+        update_block(job, like, thread, task)
     elif kind == STAGE:
         stage(job, like, task)
     else:

@@ -32,7 +32,8 @@ from fastnn._kernels.numba.sample import add_multiple
 from fastnn._kernels.numba.simd import advance, copy, lanes, move
 from fastnn._kernels.numba.update import update
 
-SQUARES = 1024  # added in their type
+PRODUCTS = 1024  # added in their type
+SMALLEST_SCALE_INVERSE = 1 << 20  # of an input: its size stays at least one by this, so that W = V / s is finite
 
 
 @kernel
@@ -63,7 +64,54 @@ def factor_of(job: Job, layer: int, column: int) -> float:
 
 
 @kernel
-def apply(job: Job, layer: int, offset: int, n: int, sums: Reals, is_weight: bool) -> None:
+def sum_of_products(job: Job, thread: int, u: Reals, v: Reals, n: int) -> float:
+    """Return the sum of n products: of some at a time in their type, of those sums in float64."""
+    total, whole, one = 0.0, n // lanes(v) * lanes(v), advance(reals(v, job.logits), thread * job.logits_size)
+    for i in range(0, whole, PRODUCTS):
+        call(job.dots, (1, min(PRODUCTS, whole - i), advance(u, i), 0, advance(v, i), one))
+        total += one[0]
+    for i in range(whole, n):
+        total += u[i] * v[i]
+    return total
+
+
+@kernel
+def multiply_by(theta: Reals, n: int, factor: Real) -> None:
+    """Multiply n parameters."""
+    for i in range(n):
+        theta[i] *= factor
+
+
+@kernel
+def step_scaled(
+    job: Job, thread: int, begin: int, rows: int, sums: Reals, V: Reals, first: Reals,
+    rate: float, scale: float, l2: float, decay: float,
+) -> None:  # fmt: skip
+    """Take the step of rows V = s W of the first layer's weights: W's, whose gradient is s times V's, and that of s.
+
+    The gradient of s is the product of W's row and V's. It goes where sums have been used, a number a row.
+    """
+    n_out, s = field(job, 0, N_OUT), advance(reals(sums, job.input_scale), begin)
+    smallest = 1.0 / SMALLEST_SCALE_INVERSE
+    for i in range(rows):
+        W, g, m = advance(V, i * n_out), advance(sums, i * n_out), advance(first, i * n_out)
+        multiply_by(W, n_out, real(W, 1.0 / s[i]))
+        slope = scale * sum_of_products(job, thread, W, g, n_out)
+        if l2 > 0.0:
+            slope += l2 * s[i] * sum_of_products(job, thread, W, W, n_out)
+        second = advance(m, job.n_parameters)
+        update(job, g, W, m, second, n_out, rate, scale * s[i], l2 * s[i] * s[i], decay)
+        sums[i] = slope
+    m = advance(s, job.n_inputs)
+    update(job, sums, s, m, advance(m, job.n_inputs), rows, job.rate * job.input_factor, 1.0, 0.0, 0.0)
+    for i in range(rows):
+        if -smallest < s[i] and s[i] < smallest:
+            s[i] = -smallest if s[i] < 0.0 else smallest
+        multiply_by(advance(V, i * n_out), n_out, s[i])
+
+
+@kernel
+def apply(job: Job, thread: int, layer: int, offset: int, n: int, sums: Reals, is_weight: bool) -> None:
     """Take the step of parameters offset .. offset + n of a layer, or write their gradient."""
     theta = advance(reals(sums, job.parameters), offset)
     scale, l2 = job.scale, job.l2 if is_weight else 0.0
@@ -75,7 +123,11 @@ def apply(job: Job, layer: int, offset: int, n: int, sums: Reals, is_weight: boo
         return
     first, rate = advance(reals(sums, job.state), offset), job.rate * factor_of(job, layer, 0 if is_weight else 1)
     decay = job.weight_decay * factor_of(job, layer, 2) if is_weight else 0.0
-    update(job, sums, theta, first, advance(first, job.n_parameters), n, rate, scale, l2, decay)
+    if is_weight and layer == 0 and job.input_scale != 0:
+        n_out, begin = field(job, 0, N_OUT), offset - field(job, 0, WEIGHTS)
+        step_scaled(job, thread, begin // n_out, n // n_out, sums, theta, first, rate, scale, l2, decay)
+    else:
+        update(job, sums, theta, first, advance(first, job.n_parameters), n, rate, scale, l2, decay)
     if is_weight and job.l1 > 0.0:
         shrink(theta, n, real(theta, rate * job.l1))
     if job.average != 0 and job.average_rate != 0.0:
@@ -138,27 +190,15 @@ def lay_out(job: Job, G: Reals, layer: int, begin: int, end: int) -> None:
 
 
 @kernel
-def use_block(job: Job, G: Reals, layer: int, begin: int, end: int) -> None:
+def use_block(job: Job, thread: int, G: Reals, layer: int, begin: int, end: int) -> None:
     """Use the laid out sums of rows begin .. end of a layer; the row after the weights is the biases'."""
     n_in, n_out = field(job, layer, N_IN), field(job, layer, N_OUT)
     if end > n_in:
-        apply(job, layer, field(job, layer, BIASES), n_out, bias_sums(job, G, layer), False)
+        apply(job, thread, layer, field(job, layer, BIASES), n_out, bias_sums(job, G, layer), False)
     offset, rows = field(job, layer, WEIGHTS) + begin * n_out, rows_laid_out(job, G, layer, begin)
-    apply(job, layer, offset, (min(end, n_in) - begin) * n_out, rows, True)
+    apply(job, thread, layer, offset, (min(end, n_in) - begin) * n_out, rows, True)
     if job.training:
         refresh(job, G, layer, begin, end)
-
-
-@kernel
-def sum_of_squares(job: Job, thread: int, v: Reals, n: int) -> float:
-    """Return the sum of the squares of n numbers: of some at a time in their type, of those sums in float64."""
-    total, whole, one = 0.0, n // lanes(v) * lanes(v), advance(reals(v, job.logits), thread * job.logits_size)
-    for i in range(0, whole, SQUARES):
-        call(job.dots, (1, min(SQUARES, whole - i), advance(v, i), 0, advance(v, i), one))
-        total += one[0]
-    for i in range(whole, n):
-        total += v[i] * v[i]
-    return total
 
 
 @kernel
@@ -172,8 +212,8 @@ def measure_block(job: Job, thread: int, G: Reals, task: int) -> None:
     if end > n_in:
         b, sums = advance(theta, field(job, layer, BIASES)), bias_sums(job, G, layer)
         write_gradient(b, sums, sums, n_out, scale, real(G, 0.0))
-        total = sum_of_squares(job, thread, sums, n_out)
-    numbers(job.norms)[task] = total + sum_of_squares(job, thread, rows, n)
+        total = sum_of_products(job, thread, sums, sums, n_out)
+    numbers(job.norms)[task] = total + sum_of_products(job, thread, rows, rows, n)
 
 
 @kernel
@@ -185,14 +225,14 @@ def finish_block(job: Job, thread: int, sums: Reals, task: int) -> None:
     if job.clipped:
         measure_block(job, thread, G, task)
     else:
-        use_block(job, G, layer, begin, end)
+        use_block(job, thread, G, layer, begin, end)
 
 
 @kernel
-def update_block(job: Job, like: Reals, task: int) -> None:
+def update_block(job: Job, like: Reals, thread: int, task: int) -> None:
     """Use a block that has been measured."""
     layer, begin, end = block_at(job, task)
-    use_block(job, advance(reals(like, job.sums), field(job, layer, SUMS)), layer, begin, end)
+    use_block(job, thread, advance(reals(like, job.sums), field(job, layer, SUMS)), layer, begin, end)
 
 
 @kernel
