@@ -77,4 +77,4 @@ def glorot_arrays(sizes: tuple[int, ...], activation: Any, rng: np.random.Random
 def rate_factors(sizes: tuple[int, ...]) -> dict[str, Any]:
     """Return what the rates of weights and biases, and of the scale of each input, are multiplied by."""
     weights = [n_in**-0.5 for n_in in sizes[:-1]]
-    return {"weights": weights, "biases": RATE_OF_BIASES}
+    return {"weights": weights, "biases": RATE_OF_BIASES, "inputs": RATE_OF_SCALES}
