@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import naive
 import numpy as np
 import pytest
 from test_averaging import data, network
@@ -14,31 +15,12 @@ import fastnn
 SCALED = {"rate_factors": {"inputs": 6.0}}
 
 
-def explicit_step(rule, theta, g, state, rate, t):
-    """Take a step of an array by itself."""
-    value = vars(rule)
-    if "momentum" in value:
-        v = state.setdefault("v", np.zeros_like(theta))
-        v[:] = rule.momentum * v + g
-        theta -= rate * (g + rule.momentum * v if rule.nesterov else v)
-        return
-    s = state.setdefault("s", np.zeros_like(theta))
-    if "rho" in value:
-        s[:] = rule.rho * s + (1 - rule.rho) * g**2
-        theta -= rate * g / (np.sqrt(s) + rule.epsilon)
-        return
-    v = state.setdefault("v", np.zeros_like(theta))
-    v[:], s[:] = rule.beta1 * v + (1 - rule.beta1) * g, rule.beta2 * s + (1 - rule.beta2) * g**2
-    correction = np.sqrt(1 - rule.beta2**t)
-    epsilon = rule.epsilon / correction if rule.epsilon_hat else rule.epsilon
-    theta -= rate * v / (1 - rule.beta1**t) / (np.sqrt(s) / correction + epsilon)
-
-
 def train_explicitly(net, X, y, rule, l2, steps):
-    """Train the network whose inputs are s x, with s and W apart, all samples a step; return diag(s) W and the rest."""
-    (W_1, W_2), (b_1, b_2) = ([array.copy() for array in arrays] for arrays in (net.weights, net.biases))
-    s, Y, m = np.ones(len(W_1)), np.eye(3)[y], len(X)
-    states = [{} for _ in range(5)]
+    """Train a network of the inputs s x, all samples a step, s and W apart; return diag(s) W with the rest, and s."""
+    theta, s, Y, m = net.parameters.copy(), np.ones(X.shape[1]), np.eye(3)[y], len(X)
+    (W_1, b_1), (W_2, b_2) = net.architecture.layers(theta)  # views
+    moments = [[np.zeros_like(each)] * 2 for each in (theta, s)]
+    is_weight = [naive.is_weight(net.sizes), np.zeros(len(s), bool)]
     for t in range(1, steps + 1):
         scaled = X * s
         A = np.tanh(scaled @ W_1 + b_1)
@@ -46,17 +28,17 @@ def train_explicitly(net, X, y, rule, l2, steps):
         D_2 = (E / E.sum(axis=1, keepdims=True) - Y) / m
         D_1 = D_2 @ W_2.T * (1 - A**2)
         V = s[:, None] * W_1
-        from_inputs = (D_1 @ W_1.T * X).sum(axis=0)  # each sample's derivative at s x, times x
-        gradients = (
-            scaled.T @ D_1 + l2 / m * V * s[:, None], D_1.sum(axis=0), A.T @ D_2 + l2 / m * W_2, D_2.sum(axis=0),
-            from_inputs + l2 / m * (V * W_1).sum(axis=1),
-        )  # fmt: skip
-        if isinstance(rule, fastnn.AdamW):
-            W_1 *= 1 - rule.learning_rate * rule.weight_decay
-            W_2 *= 1 - rule.learning_rate * rule.weight_decay
-        for theta, g, state, factor in zip((W_1, b_1, W_2, b_2, s), gradients, states, (1, 1, 1, 1, 6), strict=True):
-            explicit_step(rule, theta, g, state, factor * rule.learning_rate, t)
-    return np.concatenate([array.ravel() for array in (s[:, None] * W_1, b_1, W_2, b_2)]), s
+        dW_1, dW_2 = scaled.T @ D_1 + l2 / m * V * s[:, None], A.T @ D_2 + l2 / m * W_2
+        ds = (D_1 @ W_1.T * X).sum(axis=0) + l2 / m * (V * W_1).sum(axis=1)  # each sample's derivative at s x, times x
+        gradient = np.concatenate([each.ravel() for each in (dW_1, D_1.sum(axis=0), dW_2, D_2.sum(axis=0))])
+        hyper = rule.hyper()
+        if getattr(rule, "epsilon_hat", False):
+            hyper[2] /= np.sqrt(1 - rule.beta2**t)
+        for i, (each, g, factor) in enumerate(((theta, gradient, 1), (s, ds, 6))):
+            rate = factor * rule.learning_rate
+            each[:], *moments[i] = naive.step(rule.name, hyper, each, g, rate, t, *moments[i], is_weight[i])
+    W_1 *= s[:, None]
+    return theta, s
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)

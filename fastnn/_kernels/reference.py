@@ -330,10 +330,10 @@ def update(model: Model, parameters: Array, gradient: Array, optimizer: Optimize
 
 def step_parameters(model: Model, parameters: Array, gradient: Array, optimizer: Optimizer, step: int) -> None:
     """Take the rule's step of the parameters; AdamW's weights decay before."""
+    weight_decay = float(optimizer.hyper[3])
     if optimizer.rule == Rule.ADAMW:
         for layer, (W, _) in enumerate(layers(model, parameters)):
-            decay = optimizer.hyper[3] * np.prod(factors(optimizer, layer)[[0, 2]])
-            W *= 1 - float(optimizer.rates[step] * decay)
+            W *= 1 - float(optimizer.rates[step]) * weight_decay * np.prod(factors(optimizer, layer)[[0, 2]])
     take_step(optimizer, parameters, gradient, optimizer.state, rates_of_parameters(model, optimizer, step))
 
 
