@@ -194,6 +194,8 @@ def _describe_optimizer(optimizer: AnyOptimizer, progress: Progress | None) -> d
     of_callable = progress.largest_rate if progress and progress.largest_rate else 1e-3
     numbers = replace(optimizer, learning_rate=optimizer.base_rate(of_callable))
     chosen = {key: value for key, value in asdict(numbers).items() if value is not None}
+    if not chosen.get("epsilon_hat", True):  # earlier versions know no such option
+        del chosen["epsilon_hat"]
     return {"name": optimizer.name, **chosen}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 import subprocess
@@ -21,7 +22,8 @@ pytest.importorskip("safetensors")
 
 README = Path(__file__).parent.parent / "README.md"
 GUIDE = README.parent / "docs" / "guide.md"
-PAGES = {"README": README, "guide": GUIDE, "bench": README.parent / "bench" / "README.md"}
+SKLEARN = [README.parent / "docs" / name for name in ("scikit-learn.md", "recipes.md")]
+PAGES = {page.stem: page for page in (README, GUIDE, *SKLEARN)} | {"bench": README.parent / "bench" / "README.md"}
 needs_readme = pytest.mark.skipif(not README.exists(), reason="the suite runs outside the source tree")
 ON_NUMPY = ["--backend", "numpy"]
 
@@ -400,15 +402,25 @@ def test_a_closed_pipe_is_no_error(folder):
     assert process.returncode == 0
 
 
+def run_page(page, names):
+    """Run the Python of a page."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+
+
 @needs_readme
-def test_the_python_of_readme_and_guide_runs():
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_the_python_of_the_pages_runs():
+    fastnn.set_backend("auto")
     names: dict[str, object] = {}
     for page in (README, GUIDE):
-        blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        assert blocks
-        for block in blocks:
-            exec(compile(block, str(page), "exec"), names)
+        run_page(page, names)
     assert names["net"].score(names["X_test"], names["y_test"]) > 0.9
+    if importlib.util.find_spec("sklearn"):
+        for page in SKLEARN:
+            run_page(page, names)
 
 
 @needs_readme
