@@ -29,7 +29,8 @@ def load(request):
 def test_an_old_network_is_the_same(load, name):
     net, X = load(name), EXPECTED["X"]
     assert repr(net) == EXPECTED[f"{name}.repr"]
-    assert repr(net.optimizer).replace("clip_norm=None, ", "").replace(", epsilon_hat=False", "") == EXPECTED[f"{name}.optimizer"]
+    shown = repr(net.optimizer).replace("clip_norm=None, ", "").replace(", epsilon_hat=False", "")
+    assert shown == EXPECTED[f"{name}.optimizer"]
     assert net.parameters.ctypes.data % 64 == 0
     np.testing.assert_array_equal(net.parameters, EXPECTED[f"{name}.parameters"])
     np.testing.assert_allclose(net.forward(X), EXPECTED[f"{name}.outputs"], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: run, latency, sweep, memory, tabular, table, plot, peers, compare, baseline."""
+"""The command line of the benchmarks: measuring, tables, plots, baselines."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ def build_parser(prog: str = "fastnn bench") -> argparse.ArgumentParser:
     tabular.add_argument("--threads", type=int, default=_cores())
     tabular.add_argument("--provisional", action="store_true", help="mark the times: the machine does much else")
     tabular.add_argument("-o", "--output", type=Path, required=True, help="JSON file; what it lacks is measured")
+    estimators = commands.add_parser("estimators", help="time fastnn.sklearn beside scikit-learn and print a table")
+    estimators.add_argument("--rounds", type=int, default=3)
+    estimators.add_argument("--epochs", type=int, default=20, help="of each fit of the search")
+    estimators.add_argument("--jobs", default="1,2", help="processes of the search, joined by commas")
     table = commands.add_parser("table", help="print the Markdown table of stored results")
     plot = commands.add_parser("plot", help="draw the plots of stored results")
     peers = commands.add_parser("peers", help="make an environment with JAX 0.6.2 for --peers, by pip")
@@ -93,6 +97,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "fastnn bench") -> 
         "sweep": _sweep,
         "memory": _memory,
         "tabular": _tabular,
+        "estimators": _estimators,
         "table": _table,
         "plot": _plot,
         "peers": _peers,
@@ -194,6 +199,13 @@ def _tabular(options: argparse.Namespace) -> int:
     splits = [int(split) for split in options.splits.split(",")]
     found = tabular.run(files, contestants, splits, options.output, options.threads, options.peers, options.provisional)
     print(tabular.markdown(found))
+    return 0
+
+
+def _estimators(options: argparse.Namespace) -> int:
+    from fastnn.bench.estimators import tables
+
+    print(tables(options.rounds, options.epochs, [int(jobs) for jobs in options.jobs.split(",")]))
     return 0
 
 
