@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
@@ -193,11 +194,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "classes_") or (first and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        else:
-            self._check_classes(unique_labels(y))
+        elif y.ndim != 1 or self.warm_start or np.any(self.classes_.take(self._places(y), mode="clip") != y):
+            self._check_classes(unique_labels(y))  # in 200 us
         if self._label_binarizer.y_type_ == _MULTILABEL:
-            return y, np.asarray(self._label_binarizer.transform(y), np.float64)
-        return y, np.searchsorted(self.classes_, y)
+            answers = self._label_binarizer.transform(y)
+            return y, np.asarray(answers.toarray() if sparse.issparse(answers) else answers, np.float64)
+        return y, self._places(y)
+
+    def _places(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the place of each label among the classes, where it has one."""
+        return np.searchsorted(self.classes_, y)
 
     def _check_classes(self, found: npt.NDArray[Any]) -> None:
         """Refuse labels that are not those of the calls before."""
