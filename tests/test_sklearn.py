@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import fastnn
-from fastnn.sklearn import MLPClassifier, MLPRegressor
+from fastnn.sklearn import MLPClassifier, MLPRegressor, presets
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 VERSION = tuple(map(int, sklearn.__version__.split(".")[:2]))
@@ -379,3 +379,47 @@ def test_validation_samples_that_do_not_fit_are_refused():
     for params in ({"preset": "tabular", "early_stopping": False}, {"n_ensemble": 2}, {"class_weight": "balanced"}):
         with pytest.raises(ValueError, match=r"partial_fit"):
             MLPClassifier(4, **params).partial_fit(X_OF_CLASSES, CLASSES, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_a_preset_fills_what_was_left_at_its_default(kind):
+    estimator = MLPClassifier if kind == "classifier" else MLPRegressor
+    model = estimator(preset="tabular", max_iter=7, hidden_layer_sizes=(20,), alpha=0.5)
+    assert model.get_params()["solver"] == "adam"
+    assert model.get_params()["batch_size"] == "auto"
+    params = presets.asked(model)
+    assert (params.max_iter, params.hidden_layer_sizes, params.alpha) == (7, (20,), 0.5)
+    assert (params.batch_size, params.beta_2, params.learning_rate) == (256, 0.95, "coslog4")
+    assert params.activation == ("selu" if kind == "classifier" else "mish")
+    y = CLASSES if kind == "classifier" else 1e4 + 100 * NUMBERS[:, 0]
+    fitted = model.set_params(random_state=0).fit(X_OF_CLASSES, y)
+    assert fitted.n_iter_ == len(fitted.validation_scores_) == 7
+    assert fitted.best_validation_score_ == max(fitted.validation_scores_)
+    assert fitted.predict(X_OF_CLASSES).dtype.kind == ("i" if kind == "classifier" else "f")
+    if kind == "classifier":
+        assert presets.asked(estimator(preset="tabular")).label_smoothing == 0.1
+        assert presets.asked(estimator(preset="tabular", label_smoothing=0.0)).label_smoothing == 0.0
+
+
+def test_the_tabular_preset_learns_a_table(compiled_backend):
+    """Categories and missing values, of both kinds of targets; two classes and three."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    m = 400
+    columns = {"size": rng.lognormal(size=m), "area": rng.choice(["V1", "V4", "MT"], m), "depth": rng.normal(size=m)}
+    table = pandas.DataFrame(columns)
+    signal = np.where(table["area"] == "V1", 1.5, 0.0) + np.log(table["size"]) + table["depth"]
+    table.loc[rng.random(m) < 0.1, "depth"] = np.nan
+    table.loc[rng.random(m) < 0.05, "area"] = None
+    for y in (signal > 0.5, np.digitize(signal, [-0.3, 1.2])):
+        model = MLPClassifier(preset="tabular", max_iter=32, random_state=0).fit(table[:300], y[:300])
+        assert model.out_activation_ == "softmax"
+        assert model.score(table[300:], y[300:]) > 0.75
+        np.testing.assert_allclose(model.predict_proba(table).sum(axis=1), 1, rtol=1e-5)
+    y = 1e6 + 1e3 * signal
+    model = MLPRegressor(preset="tabular", max_iter=32, random_state=0, n_ensemble=2).fit(table[:300], y[:300])
+    assert model.score(table[300:], y[300:]) > 0.6
+    assert pickle.loads(pickle.dumps(model)).score(table[300:], y[300:]) == model.score(table[300:], y[300:])
+    model.predict(table.assign(area="unknown", depth=np.nan)[:5])
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(table[["area", "depth", "size"]])

@@ -183,9 +183,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _output_layer(self, targets: npt.NDArray[Any]) -> tuple[int, str]:
         """Return the number of outputs, and the name of their unit."""
         kind, count = self._label_binarizer.y_type_, len(self.classes_)
-        unit = "softmax" if kind == "multiclass" else "logistic"
-        outputs = count if kind in ("multiclass", _MULTILABEL) else 1
-        return outputs, "identity" if self.loss == "hinge" else unit
+        if kind == "multiclass" or (count == 2 and kind == "binary" and self.preset and self.loss != "hinge"):
+            return count, "identity" if self.loss == "hinge" else "softmax"  # the preset's two classes, as its source's
+        return count if kind == _MULTILABEL else 1, "identity" if self.loss == "hinge" else "logistic"
 
     def _encode(self, y: Any, first: bool, incremental: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return the targets as they are scored, and as the network takes them: the class's number, or a matrix."""
@@ -220,7 +220,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _decode(self, outputs: Array) -> npt.NDArray[Any]:
         """Return labels for the output unit's values."""
-        if self._label_binarizer.y_type_ == "multiclass":
+        if self._label_binarizer.y_type_ == "multiclass" or self.out_activation_ == "softmax":
             labels: npt.NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
             return labels
         positive = outputs > (0.0 if self.loss == "hinge" else 0.5)

@@ -242,7 +242,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _split(self, train: Samples, fraction: float) -> tuple[Samples, Samples]:
         """Return the samples to train on and those to validate on, as scikit-learn divides them."""
-        stratify = train.targets.reshape(-1, 1).astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None
+        stratify = self._strata(train, fraction)
         rows = np.arange(len(train.X))
         parts = train_test_split(rows, random_state=self._random_state, test_size=fraction, stratify=stratify)
         if len(parts[1]) < 2:
@@ -251,6 +251,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             )
         kept, held_out = (train.take(part) for part in parts)
         return kept, held_out
+
+    def _strata(self, train: Samples, fraction: float) -> npt.NDArray[Any] | None:
+        """Return what both parts are to have the same shares of: two classes, as in scikit-learn; with a preset all."""
+        if not is_classifier(self) or train.targets.ndim > 1:
+            return None
+        if self.preset is None:
+            return train.targets.reshape(-1, 1).astype(bool) if self.n_outputs_ == 1 else None
+        counts = np.bincount(train.targets)
+        enough = counts[counts > 0].min() >= 2 and fraction * len(train.X) >= np.count_nonzero(counts)
+        return train.targets if enough else None
 
     # --- the model --------------------------------------------------------------------------------------------------
 

@@ -44,9 +44,10 @@ RATE_OF_BIASES, RATE_OF_SCALES = 0.1, 6.0
 
 def asked(estimator: Any) -> SimpleNamespace:
     """Return all parameters of an estimator as attributes, a preset's where it was left to that."""
-    values = {name: getattr(estimator, name) for name in _names(type(estimator))}
+    own_class: Any = type(estimator)
+    values = {name: getattr(estimator, name) for name in _names(own_class)}
     if estimator.preset is not None:
-        defaults = type(estimator)().get_params(deep=False)
+        defaults = own_class().get_params(deep=False)
         kind = "classifier" if is_classifier(estimator) else "regressor"
         for name, value in PRESETS[estimator.preset][kind].items():
             if values[name] is defaults[name] or _equal(values[name], defaults[name]):
@@ -55,9 +56,9 @@ def asked(estimator: Any) -> SimpleNamespace:
 
 
 @lru_cache
-def _names(kind: type) -> list[str]:
+def _names(estimator: type) -> list[str]:
     """Return a class's parameters; inspecting its signature takes 100 us."""
-    names: list[str] = kind._get_param_names()  # type: ignore[attr-defined]
+    names: list[str] = estimator._get_param_names()  # type: ignore[attr-defined]
     return names
 
 
