@@ -423,3 +423,21 @@ def test_the_tabular_preset_learns_a_table(compiled_backend):
     model.predict(table.assign(area="unknown", depth=np.nan)[:5])
     with pytest.raises(ValueError, match="feature names"):
         model.predict(table[["area", "depth", "size"]])
+
+
+def test_a_warm_start_may_change_solver_and_measure():
+    model = MLPRegressor(hidden_layer_sizes=6, solver="lbfgs", max_iter=5, warm_start=True, random_state=0)
+    first = model.fit(X_OF_NUMBERS, NUMBERS).score(X_OF_NUMBERS, NUMBERS)
+    model.set_params(solver="adam").fit(X_OF_NUMBERS, NUMBERS)
+    assert len(model.loss_curve_) == 5
+    assert model.score(X_OF_NUMBERS, NUMBERS) > first - 0.1
+    model.set_params(early_stopping=True).fit(X_OF_NUMBERS, NUMBERS)
+    assert len(model.validation_scores_) == 5
+    model.fit(X_OF_NUMBERS, NUMBERS)
+    assert len(model.validation_scores_) == 10
+
+
+def test_targets_far_from_zero_keep_their_digits():
+    y = 1.7e12 + 1e4 * X_OF_NUMBERS[:, 0]  # milliseconds since 1970
+    model = MLPRegressor(preset="tabular", max_iter=40, random_state=0).fit(X_OF_NUMBERS, y)
+    assert model.score(X_OF_NUMBERS, y) > 0.8

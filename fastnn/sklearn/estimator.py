@@ -154,7 +154,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         with _kernels.thread_limit(params.n_threads):
             X, y = self._validate(X, y, reset=first)
             y, targets = self._encode(y, first, incremental)
-            train = Samples(X, y, targets.astype(X.dtype) if targets.dtype.kind == "f" else targets, None)
+            train = Samples(X, y, targets, None)
             train = train._replace(weights=self._weights(sample_weight, train))
             self._random_state = check_random_state(params.random_state)
             held_out = self._read_validation(*validation)
@@ -162,6 +162,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 self._begin(train, params)
             elif not incremental:
                 self._network = None  # and with it the optimizer's state
+            if params.solver in _STOCHASTIC and (first or not self._is_counted(params.early_stopping)):
+                self._begin_counting(params.early_stopping)
             if params.early_stopping and held_out is None and params.solver in _STOCHASTIC:
                 train, held_out = self._split(train, params.validation_fraction)
             network = self._current()
@@ -278,13 +280,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self._network, self._seed = None, 0
         if np.any(np.asarray(params.dropout) > 0):  # which scikit-learn has not: it draws no further number
             self._seed = int(self._random_state.randint(np.iinfo(np.int32).max))
-        if params.solver in _STOCHASTIC:
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            validates = params.early_stopping
-            self.best_loss_ = None if validates else np.inf
-            self.validation_scores_: list[float] | None = [] if validates else None
-            self.best_validation_score_ = -np.inf if validates else None
+
+    def _begin_counting(self, validates: bool) -> None:
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.best_loss_ = None if validates else np.inf
+        self.validation_scores_: list[float] | None = [] if validates else None
+        self.best_validation_score_ = -np.inf if validates else None
+
+    def _is_counted(self, validates: bool) -> bool:
+        """Return whether a warm start goes on with what was counted: by sgd or adam, and by the same measure."""
+        return hasattr(self, "loss_curve_") and (self.best_loss_ is None) == validates
 
     @property
     def network_(self) -> Network:

@@ -92,7 +92,7 @@ class Descent:
         self.order = Order(estimator._random_state) if asked.shuffle else False
         self.shown = estimator._shown_loss(train)
         self.penalty = _penalty(network, self.l2, train)
-        self.best: Array | None = None
+        self.best = None if validation is None else network.parameters.copy()
         self.ended = False
 
     def run(self, epochs: int) -> None:
