@@ -11,6 +11,7 @@ from fastnn.history import DivergenceError, History
 from fastnn.network import Network, load
 from fastnn.optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from fastnn.own_functions import activation_from, loss_from
+from fastnn.search import Search, fit_many
 from fastnn.stopping import EarlyStopping
 
 __version__ = "0.1.0"
@@ -27,9 +28,11 @@ __all__ = [
     "History",
     "Network",
     "RMSprop",
+    "Search",
     "activation_from",
     "backend",
     "datasets",
+    "fit_many",
     "get_backend",
     "get_num_threads",
     "leaky_relu",

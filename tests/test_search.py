@@ -1,0 +1,146 @@
+"""fit_many: the numbers of single fits, in a table by score; what fails or is interrupted is told."""
+
+import os
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _kernels
+from fastnn.search import fit_many
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 5)).astype(np.float32)
+Y = np.array(["V1", "V4", "MT"])[np.digitize(X[:, 0] + X[:, 1], [-0.6, 0.6])]
+X_VAL, Y_VAL = X[150:], Y[150:]
+GRID = {"hidden": [(), (8,), (6, 4)], "learning_rate": [0.01, 0.1], "epochs": [3], "rng": [7]}
+
+
+def single(record, rows=slice(None), test=None):
+    """Return the score of one fit with a record's configuration."""
+    net = fastnn.Network((5, *record["hidden"], 3), rng=7)
+    net.fit(X[rows], Y[rows], learning_rate=record["learning_rate"], epochs=3)
+    return net.score(X_VAL, Y_VAL) if test is None else net.score(X[test], Y[test])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_scores_are_those_of_single_fits(compiled_backend, n_jobs):
+    found = fit_many(X, Y, GRID, validation_data=(X_VAL, Y_VAL), n_jobs=n_jobs, keep=True)
+    assert len(found) == 6
+    assert list(found[0]) == ["hidden", "learning_rate", "score", "loss", "epochs", "seconds", "error"]
+    for record, (network,) in zip(found, found.networks, strict=True):
+        assert record["score"] == single(record) == network.score(X_VAL, Y_VAL)
+        assert record["loss"] == network.loss(X_VAL, Y_VAL)
+        assert (record["epochs"], record["error"]) == (3, "")
+    scores = [record["score"] for record in found]
+    assert scores == sorted(scores, reverse=True)
+    assert str(found).splitlines()[0].split() == ["hidden", "learning_rate", "score", "loss", "epochs", "seconds"]
+
+
+@pytest.fixture(params=["numba", "cython"])
+def compiled_backend(request):
+    """The name of each compiled backend, which the test then runs on."""
+    from conftest import need
+
+    need(request.param)
+    fastnn.set_backend(request.param)
+    return request.param
+
+
+def test_scores_are_means_over_folds():
+    folds = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(60))]
+    for record in fit_many(X, Y, GRID, cv=folds):
+        expected = [single(record, train, test) for train, test in folds]
+        assert record["score"] == pytest.approx(np.mean(expected))
+    random = fit_many(X, Y, [{"epochs": 1, "rng": 0}], cv=4, keep=True)
+    assert len(random.networks[0]) == 4
+    assert not {"hidden", "rng"} & set(random[0]) - {"epochs", "rng"}
+
+
+def test_random_folds_have_each_class():
+    from fastnn.search import _random_folds
+
+    folds = _random_folds(5, Y, len(Y))
+    np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in folds])), np.arange(len(Y)))
+    for train, test in folds:
+        assert not np.intersect1d(train, test).size
+        for label in set(Y):
+            assert abs((Y[test] == label).sum() - (label == Y).sum() / 5) < 1
+
+
+def test_regressions_early_stopping_and_weights():
+    y = X[:, :2] @ np.array([[1.0, 0.5], [0.2, 2.0]])
+    stopping = fastnn.EarlyStopping(patience=1)
+    configurations = [
+        {"hidden": 6, "loss": "squared_error", "epochs": 4, "rng": 0, "early_stopping": stopping},
+        {"hidden": [6], "loss": fastnn.losses.Huber(0.5), "epochs": 4, "rng": 0, "sample_weight": np.arange(200.0)},
+    ]
+    found = fit_many(X, y, configurations, cv=2)
+    assert {record["loss"] > 0 for record in found} == {True}
+    quantiles = {"loss": fastnn.losses.Quantile([0.1, 0.9]), "epochs": 1}
+    assert len(fit_many(X, y[:, 0], [quantiles], keep=True).networks[0][0].biases[-1]) == 2
+
+
+def test_what_fails_is_a_row_that_says_why():
+    y = 1e3 * X[:, 0]
+    rates = {"loss": ["squared_error"], "learning_rate": [1e-4, 1e6], "optimizer": ["sgd"], "epochs": [30], "rng": [0]}
+    found = fit_many(X, y, rates)
+    assert found[0]["error"] == ""
+    assert found[1]["learning_rate"] == 1e6
+    assert found[1]["error"].startswith("DivergenceError: the training diverged in epoch")
+    assert np.isnan(found[1]["score"])
+    assert "DivergenceError" in found._repr_html_()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
+def test_an_interrupt_leaves_what_is_done():
+    quick, endless = {"epochs": 1, "rng": 0}, {"epochs": 10**7, "rng": 0, "hidden": (50,)}
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    found = fit_many(X, Y, [quick, endless, endless], n_jobs=1)
+    assert found.interrupted
+    assert [record["epochs"] for record in found] == [1]
+
+
+def test_threads_are_divided(monkeypatch):
+    monkeypatch.setattr(_kernels, "_threads", 4)
+    seen = set()
+
+    class Recorder:
+        def __call__(self, m):
+            seen.add(fastnn.get_num_threads())
+            return np.arange(m)
+
+    fit_many(X, Y, [{"epochs": 1, "shuffle": Recorder()}] * 2)
+    assert seen == {2}
+    assert fastnn.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("configurations", "arguments", "message"),
+    [
+        ([{"hiden": (3,)}], {}, r"configurations\[0\] has the unknown key 'hiden'; known are"),
+        ([{}, {"hidden": (0,)}], {}, r"configurations\[1\]: "),
+        ([{"loss": "squared_error"}], {}, r"configurations\[0\]: "),
+        ([{"batch_size": 0}], {}, r"configurations\[0\]: batch_size"),
+        ({"hidden": 3}, {}, r"configurations\['hidden'\] must be a list of values; got 3"),
+        ("all", {}, "configurations must be a list of dicts or a dict of lists; got str"),
+        ([{}], {"cv": 1}, "cv must be an integer >= 2; got 1"),
+        ([{}], {"cv": 2, "validation_data": (X, Y)}, "only one of cv and validation_data"),
+        ([{}], {"cv": [([0, 1], [1, 2])]}, r"cv\[0\] must not test what it trains on; both have row 1"),
+        ([{}], {"cv": [([0, 200], [1])]}, "cv must give rows from 0 to 199; found 0 to 200"),
+        ([{}], {"n_jobs": 0}, "n_jobs must be an integer >= 1; got 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_training(configurations, arguments, message, monkeypatch):
+    monkeypatch.setattr(fastnn.search._Searching, "_train", None)
+    with pytest.raises((TypeError, ValueError), match=message):
+        fit_many(X, Y, configurations, **arguments)
+
+
+def test_frames():
+    pandas = pytest.importorskip("pandas")
+    assert isinstance(fit_many(X, Y, GRID).frame(), pandas.DataFrame)
