@@ -86,7 +86,9 @@ def import_bare(name: str) -> ModuleType:
 def generate() -> None:
     """Write what the compiled module is made of besides its sources: the struct, the drivers and the equations."""
     GENERATED.mkdir(parents=True, exist_ok=True)
-    (GENERATED / "job.pxi").write_text(import_bare("fastnn._kernels.schema").as_cython())
+    job, text = GENERATED / "job.pxi", import_bare("fastnn._kernels.schema").as_cython()
+    if not job.exists() or job.read_text() != text:  # or all that includes it would be built again
+        job.write_text(text)
     import_bare("fastnn._kernels.drivers.generate").generate(GENERATED)
     import_bare("fastnn._equations.c").write(GENERATED)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +71,20 @@ def need(backend: str) -> None:
         pytest.fail(f"FASTNN_TEST_BACKENDS asks for {backend}, but {reason}")
     if reason:
         pytest.skip(reason)
+
+
+def pytest_sessionstart(session):
+    """Compile Numba's kernels before pytest-xdist starts its workers, which would each compile the same ones."""
+    workers = session.config.getoption("numprocesses", None) or 0
+    if workers < 2 or hasattr(session.config, "workerinput") or absence("numba"):
+        return
+    command = [sys.executable, "-m", "fastnn", "warmup", "--backend", "numba", "--dtype"]
+    environment = os.environ | {"FASTNN_NUM_THREADS": "1"}  # two types at once: neither needs a second process
+    warming = [
+        subprocess.Popen([*command, dtype], env=environment, stdout=subprocess.DEVNULL)
+        for dtype in ("float32", "float64")
+    ]
+    assert [process.wait() for process in warming] == [0, 0], "fastnn warmup failed"
 
 
 @pytest.fixture(autouse=True)

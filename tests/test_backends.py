@@ -202,11 +202,14 @@ def test_each_optimizer_in_each_mode(compiled, optimizer, mode, dtype):
     assert_same_epoch(compiled, case, an_order(kind, 33), batch_size, OPTIMIZERS[optimizer], l2=0.1)
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 10, 16])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NETS)
-def test_each_net_in_each_mode(compiled, name, batch_size, threads):
-    for dtype in DTYPES:
+def test_each_net_in_each_mode(compiled, name, dtype, costs):
+    """Each pair of threads, rule and dtype comes up; other pairs from batch size to batch size."""
+    costs(operations_per_step=1.0, operations_per_call=1.0)
+    for i, batch_size in enumerate((None, 1, 10, 16)):
         for kind, optimizer, l2 in (("all", "sgd", 0.05), ("repeated", "adam", 0.0)):
+            fastnn.set_num_threads(1 + (i + (dtype == "float64") + (optimizer == "adam")) % 2)
             case = net_case(name, dtype)
             chosen = fastnn.SGD(0.5 / max(10, case.sizes[0])) if optimizer == "sgd" else OPTIMIZERS[optimizer]
             order = an_order(kind, len(case.data.X))

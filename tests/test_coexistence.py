@@ -15,7 +15,7 @@ from conftest import COMPILED, absence, need
 
 OTHERS = [name for name in ("numba", "sklearn", "torch") if importlib.util.find_spec(name)]
 
-# Trains on each backend, has the others use their threads, and trains again; the best of 40 short fits counts.
+# Trains on each backend, has the others use their threads, and trains again; the best of 12 short fits counts.
 PROGRAM = """
 import json, sys, time
 import numpy as np
@@ -66,7 +66,7 @@ def fit(backend):
 
 def measure():
     runs = {backend: [] for backend in backends}
-    for _ in range(40):
+    for _ in range(12):
         for backend in backends:
             runs[backend].append(fit(backend))
     return [[backend, min(fits)[0], sorted({bits for _, bits in fits})] for backend, fits in runs.items()]

@@ -315,13 +315,13 @@ def errors(actual, expected):
     return float(np.where(np.isnan(found), np.inf, found).max())
 
 
-def check(case, dtype, loop):
-    """Hold a loop, a function of arrays, numbers and the count of results, to the case's bound."""
+def check(case, dtype, loops):
+    """Hold loops, functions of arrays, numbers and the count of results, to the case's bound."""
     inputs = case.inputs(dtype)
-    (found,) = loop(inputs, case.numbers, 1)
     with np.errstate(all="ignore"):
         expected = case.exact(*(x.astype(wide) for x in inputs), *(wide(np.dtype(dtype).type(s)) for s in case.numbers))
-    assert errors(found, expected) <= case.bound
+    found = {level: errors(*loop(inputs, case.numbers, 1), expected) for level, loop in loops.items()}
+    assert {level: error for level, error in found.items() if error > case.bound} == {}
 
 
 # Activations that save their derivative: what is right, and how far both may be off, in units in the last place of the
@@ -332,13 +332,18 @@ SAVING = {
 }  # fmt: skip
 
 
+@functools.cache
+def exact_outputs(equation, dtype):
+    """Return the right outputs, derivatives, and sizes of the derivatives' terms: once, for all levels."""
+    with np.errstate(all="ignore"):
+        return SAVING[equation][0](whole_range(dtype).astype(wide))
+
+
 def check_saving(equation, dtype, loop):
     """The output has all digits, the derivative those that a sum of both signs can have."""
-    exact, bound = SAVING[equation]
-    z = whole_range(dtype)
+    bound, z = SAVING[equation][1], whole_range(dtype)
     found, slopes = loop((z,), (), 2)
-    with np.errstate(all="ignore"):
-        expected, slope, size = exact(z.astype(wide))
+    expected, slope, size = exact_outputs(equation, dtype)
     real, defined = np.finfo(dtype), ~np.isnan(z)
     least = 800 * real.smallest_subnormal  # z times a denormal's rounding
     assert np.isnan(found[~defined]).all()
@@ -411,87 +416,98 @@ def libraries(tmp_path_factory):
     return library
 
 
-@pytest.fixture(params=FLAGS)
-def c_level(request):
+@pytest.fixture(scope="session")
+def c_levels():
     """Each level that the CPU has, and plain loops."""
     need("cython")
     from fastnn._kernels.cython import kernels
 
-    if request.param != "plain" and request.param not in kernels.available_levels():
-        pytest.skip(f"this CPU has no {request.param}")
-    return request.param
+    return ["plain", *(level for level in FLAGS if level in kernels.available_levels() and level != "plain")]
 
 
-@pytest.fixture
-def c_loop(libraries, c_level):
-    """Return what runs an equation's loop in C."""
-
-    def run_of(equation, dtype):
-        function = getattr(libraries(c_level, dtype), f"{equation.__name__}_map")
-        real = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
-
-        def run(inputs, numbers, results):
-            arrays = [*inputs, *(np.empty_like(inputs[0]) for _ in range(results))]
-            pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-            function(*pointers, *map(real, numbers), ctypes.c_ssize_t(inputs[0].size))
-            return arrays[len(inputs) :]
-
-        return run
-
-    return run_of
-
-
-def numba_loop(equation, dtype):
-    """Return what runs an equation's loop in Numba."""
-    need("numba")
-    import numba
-
-    from fastnn._kernels.numba.cache import OPTIONS
-    from fastnn._kernels.numba.maps import map_of
-    from fastnn._kernels.numba.simd import pointer
-
-    loop = map_of(equation)
-    inputs, outputs = len(signature(equation).elements), signature(equation).results
-    pointers = [[f"pointer({name}[{i}], 0)" for i in range(n)] for name, n in (("x", inputs), ("to", outputs))]
-    arrays = ["(" + ", ".join([*names, ""]) + ")" for names in pointers]
-    text = f"def run(x, to, numbers):\n    loop({', '.join(arrays)}, numbers, x[0].size)"
-    scope = {"loop": loop, "pointer": pointer}
-    exec(text, scope)
-    run_compiled = numba.njit(**OPTIONS)(scope["run"])
+def array_loop(function, dtype):
+    """Return what runs a compiled loop of pointers, numbers and a length."""
+    real = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
 
     def run(inputs, numbers, results):
-        to = tuple(np.empty_like(inputs[0]) for _ in range(results))
-        run_compiled(tuple(inputs), to, tuple(map(float, numbers)))
-        return to
+        arrays = [*inputs, *(np.empty_like(inputs[0]) for _ in range(results))]
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+        function(*pointers, *map(real, numbers), ctypes.c_ssize_t(inputs[0].size))
+        return arrays[len(inputs) :]
 
     return run
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_c(case, dtype, c_loop):
-    check(case, dtype, c_loop(case.equation, dtype))
+@pytest.fixture
+def c_loops(libraries, c_levels):
+    """Return the function that gives an equation's loop in C of each level."""
+    return lambda equation, dtype: {
+        level: array_loop(getattr(libraries(level, dtype), f"{equation.__name__}_map"), dtype) for level in c_levels
+    }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@functools.cache
+def numba_library(dtype):
+    """Return the loops of all equations, compiled as Numba compiles them, by equation; and the library they lie in."""
+    from llvmlite import ir
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.cpu_options import FastMathOptions
+    from numba.core.fastmathpass import rewrite_module
+    from numba.core.registry import cpu_target
+
+    from fastnn._kernels.numba.cache import OPTIONS
+    from fastnn._kernels.numba.maps import map_function
+
+    library = cpu_target.target_context.codegen().create_library("equations")
+    module = library.create_ir_module("equations")
+    scalar, names = {"float32": ir.FloatType(), "float64": ir.DoubleType()}[dtype], {}
+    for equation in (*(case.equation for case in CASES), *SAVING, activations.selu_derivative, updates.adam):
+        has = signature(equation)
+        function = map_function(
+            module, equation, scalar, len(has.elements), has.results, len(has.inputs) - len(has.elements)
+        )
+        function.linkage = "external"
+        names[equation] = function.name
+    rewrite_module(module, FastMathOptions(OPTIONS["fastmath"]))
+    with global_compiler_lock:
+        library.add_ir_module(module)
+        library.finalize()
+    found = {equation: ctypes.CFUNCTYPE(None)(library.get_pointer_to_function(n)) for equation, n in names.items()}
+    return found, library
+
+
+def numba_loops(equation, dtype):
+    """Return an equation's loop of the level at which Numba compiles."""
+    need("numba")
+    return {"numba": array_loop(numba_library(dtype)[0][equation], dtype)}
+
+
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_c(case, dtype, c_loops):
+    check(case, dtype, c_loops(case.equation, dtype))
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_numba(case, dtype):
-    check(case, dtype, numba_loop(case.equation, dtype))
+    check(case, dtype, numba_loops(case.equation, dtype))
 
 
-def check_others(dtype, loop_of):
-    """Hold the equations that are no `Case` to their bounds; ``loop_of`` returns an equation's loop."""
-    for equation in SAVING:
-        check_saving(equation, dtype, loop_of(equation, dtype))
-    check_selu_derivative(dtype, loop_of(activations.selu_derivative, dtype))
-    check_adam(dtype, loop_of(updates.adam, dtype))
+def check_others(dtype, loops_of):
+    """Hold the equations that are no `Case` to their bounds; ``loops_of`` returns an equation's loops."""
+    checks = {equation: functools.partial(check_saving, equation) for equation in SAVING}
+    checks |= {activations.selu_derivative: check_selu_derivative, updates.adam: check_adam}
+    for equation, hold in checks.items():
+        for loop in loops_of(equation, dtype).values():
+            hold(dtype, loop)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_other_equations_in_c(dtype, c_loop):
-    check_others(dtype, c_loop)
+def test_other_equations_in_c(dtype, c_loops):
+    check_others(dtype, c_loops)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_other_equations_in_numba(dtype):
-    check_others(dtype, numba_loop)
+    check_others(dtype, numba_loops)

@@ -553,15 +553,16 @@ LEVEL_SCRIPT = """
         multiply(rows, cols, A.shape[1], pointer(A, 0), A.shape[1], 1, pointer(W, 0), cols, c, cols, 2, pointer(b, 0))
         activate(1, 0.0, c, c, C.size)
 
-    rng = np.random.default_rng(0)
-    A, W, b = (rng.normal(size=s).astype("float32") for s in ((19, 33), (33, 80), (80,)))
-    C = np.empty((19, 80), "float32")
-    layer(A, W, b, C)
-    assert np.abs(C - 1 / (1 + np.exp(-(A.astype(float) @ W + b)))).max() < 1e-5
-    vector = f"<{LEVEL.lanes(32)} x float>"
-    code = "".join(layer.inspect_llvm().values()) + "".join(multiply.inspect_llvm().values())
-    assert vector in code and f"<{2 * LEVEL.lanes(32)} x float>" not in code
-    print(LEVEL.name, hashlib.sha256(C.tobytes()).hexdigest(), cache_folder())
+    rng, digest = np.random.default_rng(0), hashlib.sha256()
+    for dtype, name, bits, error in (("float32", "float", 32, 1e-5), ("float64", "double", 64, 1e-13)):
+        A, W, b = (rng.normal(size=s).astype(dtype) for s in ((19, 33), (33, 80), (80,)))
+        C = np.empty((19, 80), dtype)
+        layer(A, W, b, C)
+        assert np.abs(C - 1 / (1 + np.exp(-(A.astype(float) @ W + b)))).max() < error
+        code = "".join(layer.inspect_llvm().values()) + "".join(multiply.inspect_llvm().values())
+        assert f"<{LEVEL.lanes(bits)} x {name}>" in code and f"<{2 * LEVEL.lanes(bits)} x {name}>" not in code
+        digest.update(C.tobytes())
+    print(LEVEL.name, digest.hexdigest(), cache_folder())
 """
 
 

@@ -1,11 +1,9 @@
-"""The second process that compiles along: what it runs and leaves on disk, and all that may keep it from running."""
+"""The second process that compiles along: what it runs, and all that may keep it from running."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
@@ -95,25 +93,3 @@ def test_errors_and_output_of_the_code_do_not_show(capfd):
     with second_process("print('here'); raise ValueError('there')"):
         pass
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_first_use_leaves_the_largest_function_to_it(tmp_path):
-    code = """
-        from fastnn._kernels.numba import functions
-        compile, second_process = functions._Function._compile_uncached, functions.second_process
-        functions._Function._compile_uncached = lambda self: print(self.__name__) or compile(self)
-        functions.second_process = lambda code: print("second_process") or second_process(code)
-        functions.compiled(4, per_sample=False)
-    """
-    environment = os.environ | {"FASTNN_CACHE_DIR": str(tmp_path), "FASTNN_NUM_THREADS": "2", "FASTNN_QUIET": "1"}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-
-    def compiled():
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        assert (result.returncode, result.stderr) == (0, "")
-        return result.stdout.split()
-
-    here = compiled()
-    assert {"second_process", "multiply", "work_at", "lead_batch_job"} <= set(here)
-    assert "run_batch_task" not in here
-    assert compiled() == []  # all is on disk

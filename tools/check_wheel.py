@@ -100,11 +100,12 @@ def test_wheel(python: str | Path, wheel: Path, tests: Path, room: Path, numba: 
     run(tester, "-c", code, folder=tests)
     run(tester, ROOT / "tools" / "check_dispatch.py")
     run(tester, "-m", "pip", "install", "--quiet", f"{wheel}[{EXTRAS}]")
+    suite = (tester, "-m", "pytest", "-n", "auto", "--dist", "worksteal")
     if numba in {"no", "both"}:
-        run(tester, "-m", "pytest", folder=tests, FASTNN_REQUIRE_EXTENSION="1", FASTNN_TEST_BACKENDS="cython")
+        run(*suite, folder=tests, FASTNN_REQUIRE_EXTENSION="1", FASTNN_TEST_BACKENDS="cython")
     if numba in {"yes", "both"}:
         run(tester, "-m", "pip", "install", "--quiet", f"{wheel}[numba]")
-        run(tester, "-m", "pytest", folder=tests, FASTNN_REQUIRE_EXTENSION="1", FASTNN_TEST_BACKENDS="numba,cython")
+        run(*suite, folder=tests, FASTNN_REQUIRE_EXTENSION="1", FASTNN_TEST_BACKENDS="numba,cython")
 
 
 def main() -> None:
