@@ -121,3 +121,23 @@ def test_pyplot_is_not_needed():
         "from fastnn import plotting; plotting.plot_activations(); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_search_is_a_heat_map_or_points():
+    hidden, rates = [(8,), (16, 4)], [0.01, 0.1, 0.003]
+    pairs = [(h, r) for h in hidden for r in rates]
+    records = [
+        {"hidden": h, "learning_rate": r, "rng": seed, "score": 0.1 * i + seed, "seconds": 1.0}
+        for i, (h, r) in enumerate(pairs)
+        for seed in (0, 1)
+    ]
+    ax = plotting.plot_search(records, "learning_rate", "hidden").axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.003", "0.01", "0.1"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["(8,)", "(16, 4)"]
+    shown = {(round(text.get_position()[0]), round(text.get_position()[1])): text.get_text() for text in ax.texts}
+    assert shown[1, 0] == "0.5"  # 0.01 with (8,): the mean of 0 and 1
+    assert shown[0, 1] == "1"  # 0.003 with (16, 4)
+    points = plotting.plot_search(records, "learning_rate", value="seconds").axes[0]
+    assert points.get_ylabel() == "time, s"
+    with pytest.raises(ValueError, match="the search has no 'l2'; it has"):
+        plotting.plot_search(records, "l2")
