@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from fastnn import _kernels, scores
 from fastnn._kernels import reference
-from fastnn._kernels.contract import Activation, Array, Data
+from fastnn._kernels.contract import Activation, Array, Data, Samples
 from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
 from fastnn.data import Classes, Given, Standardizer
 from fastnn.own_functions import OwnLoss
 
 
-def outputs(architecture: Architecture, parameters: Array, X: Array) -> Array:
+def outputs(architecture: Architecture, parameters: Array, X: Samples) -> Array:
     """Return the output unit's values A_L of samples as the kernels read them, quantiles in order if they must be."""
     out = np.empty((len(X), architecture.sizes[-1]), architecture.dtype)
     _kernels.kernels().forward(architecture.model, parameters, X, out)
@@ -98,7 +98,7 @@ def loss(architecture: Architecture, parameters: Array, given: Given, l2: float 
     return mean + reference.penalty(model, parameters, l2 / len(data.X))
 
 
-def predicted(architecture: Architecture, parameters: Array, X: Array, scale: Standardizer | None) -> Array:
+def predicted(architecture: Architecture, parameters: Array, X: Samples, scale: Standardizer | None) -> Array:
     """Return the outputs in the units of the targets as they were given, in float64 where the network has a scale."""
     found = outputs(architecture, parameters, X)
     return found if scale is None else found * scale.deviation + scale.mean

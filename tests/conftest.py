@@ -191,7 +191,8 @@ def make_case(
     net = fastnn.Network(tuple(sizes), given, find_loss(loss, sizes[-1]), dtype, rng)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) / 2
-    X, y = rng.normal(size=(m, sizes[0])), random_targets(rng, loss, m, sizes[-1], labelled)
+    X = rng.normal(size=(m, sizes[0])).astype(dtype)
+    y = random_targets(rng, loss, m, sizes[-1], labelled)
     data = as_data(X, y, net.architecture)
     return Case(tuple(sizes), names, loss, net.architecture.model, net.parameters, data)
 

@@ -16,6 +16,7 @@ from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
 from fastnn._kernels.reference import penalty
+from fastnn._kernels.rows import Rows, Samples
 
 # Per-sample descent keeps the penalty's effect on the weights as a factor, which must stay well above zero in a block.
 MAX_SHRINKAGE = 0.05
@@ -105,23 +106,24 @@ class CompiledKernels(ABC):
         model = Model(W.shape, *offsets, codes, (slope,), int(Loss.SQUARED_ERROR))
         self.forward(model, np.concatenate((W.ravel(), b)), A, out)
 
-    def forward(self, model: Model, parameters: Array, X: Array, out: Array) -> None:
+    def forward(self, model: Model, parameters: Array, X: Samples, out: Array) -> None:
         """Write the output unit's values of every row of X."""
-        job = self.prepare(model, X.itemsize, Request(len(X), len(X)))
-        job.bind(parameters, Data(X, _NO_LABELS, X[:0]), out=out)
+        job = self.prepare(model, parameters.itemsize, Request(len(X), len(X), stored=isinstance(X, Rows)))
+        job.bind(parameters, Data(X, _NO_LABELS, parameters[:0]), out=out)
         self.finish(job)
 
     def loss(self, model: Model, parameters: Array, data: Data, l2: float) -> float:
         """Return J."""
         m = len(data.X)
-        job = self.prepare(model, data.X.itemsize, Request(m, m))
+        job = self.prepare(model, parameters.itemsize, Request(m, m, stored=isinstance(data.X, Rows)))
         job.bind(parameters, data)
         return self.finish(job) + penalty(model, parameters, l2 / m)
 
     def loss_and_gradient(self, model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
         """Return J and write dJ/dtheta."""
         m = len(data.X)
-        job = self.prepare(model, data.X.itemsize, Request(m, m, backward=True))
+        request = Request(m, m, backward=True, stored=isinstance(data.X, Rows))
+        job = self.prepare(model, parameters.itemsize, request)
         job.bind(parameters, data, gradient=gradient, l2=l2 / m)
         return self.finish(job) + penalty(model, parameters, l2 / m)
 
@@ -179,7 +181,8 @@ class CompiledKernels(ABC):
             per_sample=per_sample,
             ordered=order.size > 0,
             clipped=optimizer.clip_norm < math.inf,
+            stored=isinstance(data.X, Rows),
         )
-        job = self.prepare(model, data.X.itemsize, request)
+        job = self.prepare(model, parameters.itemsize, request)
         job.bind(parameters, data, order, optimizer, losses)
         self.finish(job)

@@ -124,6 +124,8 @@ class Request(NamedTuple):
         Whether rows are visited in an order that is given.
     clipped : bool
         Whether the gradient's norm is limited: no parameter changes before the whole gradient is there.
+    stored : bool
+        Whether rows of X must be read, into memory of a tile or a block, in whatever order they are visited.
     """
 
     samples: int
@@ -134,6 +136,7 @@ class Request(NamedTuple):
     per_sample: bool = False
     ordered: bool = False
     clipped: bool = False
+    stored: bool = False
 
 
 @dataclass(frozen=True)

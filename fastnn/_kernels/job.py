@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Model, Optimizer, saves
 from fastnn._kernels.division import Costs, Division, Request, divide
+from fastnn._kernels.drivers.primitives import AS_STORED
 from fastnn._kernels.layout import Layout, layout
+from fastnn._kernels.rows import FORMATS, Rows
 from fastnn._kernels.schema import CACHE_LINE, CALL, COLUMNS, FIRST_WORDS, NUMBERS, STRUCT_WORDS, WORD, WORDS
 from fastnn._kernels.workspace import Workspace, lay_out
 
@@ -136,9 +138,10 @@ class Job:
         if parameters is not self._bound_to():
             self._bind_parameters(parameters)
         self._cleared.fill(0)
-        where = [_address(array) for array in (data.X, data.labels, data.targets, data.weights, order)]
+        X = data.X.array if isinstance(data.X, Rows) else data.X
+        where = [_address(array) for array in (X, data.labels, data.targets, data.weights, order)]
         # Where a second thread copies samples together, the kernels visit what it has copied.
-        source = where if self.plan.division.window else _NOWHERE
+        source = where if self.plan.division.window else (where[0], 0, 0, 0, 0)
         _CALL.pack_into(
             self._memory,
             self._call,
@@ -149,9 +152,16 @@ class Job:
             self._loss_address if losses is None else _address(losses),
             _address(gradient),
             *source,
+            *(self._format_of(data.X) if isinstance(data.X, Rows) else _NO_FORMAT),
             *(_NO_OPTIMIZER if optimizer is None else _numbers_of(optimizer)),
             l2 if optimizer is None else optimizer.l2,
         )
+
+    def _format_of(self, X: Rows) -> tuple[int, ...]:
+        """Return the fields of a call that say how rows of X are read."""
+        array, own = X.array, X.array.dtype == np.dtype(f"f{self.plan.layout.itemsize}") and X.mean is None
+        addresses = _address(X.starts), _address(X.mean), _address(X.inverse)
+        return AS_STORED if own else FORMATS[array.dtype], array.itemsize, array.strides[0], *addresses
 
     def _bind_parameters(self, parameters: Array) -> None:
         """Tell the layer table where the weights and biases are that need no padding."""
@@ -185,6 +195,7 @@ class Job:
             backward=request.backward,
             per_sample=request.per_sample,
             clipped=request.clipped,
+            stored=request.stored,
             blocks=len(division.blocks),
             **{name: getattr(division, name) for name in _FIELDS_OF_A_DIVISION},
             **plan.workspace.sizes,
@@ -251,7 +262,7 @@ _PIECES = (
 )  # fmt: skip
 
 
-_NOWHERE = (0, 0, 0, 0, 0)
+_NO_FORMAT = (0, 0, 0, 0, 0, 0)
 _NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0, 0, 0.0)
 
 

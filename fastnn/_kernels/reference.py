@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fastnn._kernels import dropout
 from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Loss, Model, Numbers, Optimizer, Rule
 from fastnn._kernels.formulas import evaluate
+from fastnn._kernels.rows import Samples, numbers_of
 
 NO_MASKS: Mapping[int, Array] = {}
 
@@ -140,9 +141,10 @@ def layers(model: Model, parameters: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def propagate(
-    model: Model, parameters: Array, X: Array, masks: Mapping[int, Array] = NO_MASKS
+    model: Model, parameters: Array, samples: Samples, masks: Mapping[int, Array] = NO_MASKS
 ) -> tuple[list[Array], list[Array]]:
     """Return the layers' outputs A_1 = X, ..., A_L, times their masks, and their inputs Z_2, ..., Z_L, X in front."""
+    X = numbers_of(samples, parameters.dtype)
     A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
         Z.append(A[-1] @ W + b)
@@ -161,7 +163,7 @@ def masks_of(model: Model, seed: int, step: int, rows: int, dtype: npt.DTypeLike
     }
 
 
-def forward(model: Model, parameters: Array, X: Array, out: Array) -> None:
+def forward(model: Model, parameters: Array, X: Samples, out: Array) -> None:
     """Write the output unit's values A_L of every row of X."""
     out[:] = propagate(model, parameters, X)[0][-1]
 
@@ -176,11 +178,11 @@ def target_matrix(model: Model, data: Data) -> Array:
     if data.labels.size == 0:
         Y = np.broadcast_to(data.targets, (len(data.X), K))
     else:
-        Y = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.X.dtype)
+        Y = (data.labels[:, None] == (np.arange(K) if K > 1 else 1)).astype(data.targets.dtype)
     if e == 0:
         return Y
     smoothed: Array = (1 - e) * Y + e / (K if model.loss == Loss.SOFTMAX_CROSS_ENTROPY else 2)
-    return smoothed.astype(data.X.dtype)
+    return smoothed.astype(data.targets.dtype)
 
 
 def losses_of(model: Model, Z: Array, Y: Array) -> Array:

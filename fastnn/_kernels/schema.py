@@ -24,8 +24,8 @@ PLAN = (
     "layers", "table", "slopes", "dropouts", "loss", "n_inputs", "n_outputs", "itemsize", "n_parameters",
     "n_targets", "loss_numbers", "smoothing", "masked",
     # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample, or by a
-    # gradient whose norm is limited
-    "samples", "epochs", "batch_size", "training", "backward", "per_sample", "clipped",
+    # gradient whose norm is limited; whether rows of X must be read (drivers/rows.py)
+    "samples", "epochs", "batch_size", "training", "backward", "per_sample", "clipped", "stored",
     # the division of work, see division.py: the blocks of the gradient are (layer, first row, last row)
     "threads", "task_rows", "tile_rows", "shared", "chunks", "paired", "rows_ahead", "divided", "walk_divided",
     "turned", "window", "blocks", "block_table", "team",
@@ -37,14 +37,17 @@ PLAN = (
     "staged_weights", "block_weights", "norms",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "drop_units",
-    "exp_array", "loss_and_delta", "lead", "run_task",
+    "exp_array", "loss_and_delta", "convert", "convert_and_scale", "lead", "run_task",
 )  # fmt: skip
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
     # a call in this order)
     "X", "labels", "targets", "weights", "order", "parameters", "out", "losses", "gradient",
-    # the same where they are, if a thread copies them together
+    # the same where they are, if a thread copies them together; X also where its rows must be read: their format, the
+    # bytes of a number and from one row to the next, and addresses, 0 where there is none, of the row that each sample
+    # begins at, and of what scales its numbers
     "source_X", "source_labels", "source_targets", "source_weights", "source_order",
+    "format", "item_bytes", "row_bytes", "starts", "means", "inverses",
     # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay; the
     # inputs' scales have their state behind them
     "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "variant",

@@ -138,7 +138,7 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
         elements["gathered"] = 2 * rows * layout.width_in[0]
         elements["gram"] = (2 * rows + 1) * rows
         yield "block_weights", rows * WORD
-    elif request.ordered and not division.window:
+    elif (request.ordered or request.stored) and not division.window:
         elements["gathered"] = tiles * rows * layout.width_in[0]
     elements |= _copies(layout, division, request)
     yield from ((name, count * layout.itemsize) for name, count in elements.items())

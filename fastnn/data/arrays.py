@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels import get_num_threads
-from fastnn._kernels.contract import Array, Data, Integers
+from fastnn._kernels.contract import Array, Data, Integers, Rows, Samples
+from fastnn._kernels.rows import FORMATS
 from fastnn.architecture import Architecture
 from fastnn.data.frames import is_frame, numbers_of_frame
 from fastnn.data.labels import Classes, as_classes
@@ -19,11 +21,15 @@ from fastnn.losses import Loss
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
 _PARTS_FOR_THREADS = 16  # of those elements: some milliseconds
 _FEW_ELEMENTS = 4096  # whose mask costs nothing
+_HALF_INFINITY = 0x7C00  # the bits of a float16
 _FEW_LABELS = 32  # which Python compares in less than the 2 us of NumPy's minimum and maximum
 
 
-def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Array:
-    """Return X as a C-ordered (m, width) array of the dtype, copied only where it must be.
+def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Samples:
+    """Return X as kernels read it: as it is, where its numbers are of a type that they know and lie together in rows.
+
+    A C-ordered array of the dtype is itself, others are `Rows`. What kernels cannot read, such as columns of a table or
+    numbers in the other byte order, is copied into such an array.
 
     Raises
     ------
@@ -39,7 +45,17 @@ def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool
         raise ValueError(f"{name} is empty: expected at least one row; got shape {array.shape}")
     if array.shape[1] != width:
         raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {array.shape}")
-    return _convert(array, dtype, check_finite, name)
+    if not _has_rows(array) or (array.dtype == dtype and array.flags.c_contiguous):
+        return _convert(array, dtype, check_finite, name)
+    if check_finite and not all_finite(array, dtype):
+        _refuse(array, dtype, name)
+    return Rows(array, width)
+
+
+def _has_rows(array: npt.NDArray[np.generic]) -> bool:
+    """Return whether kernels can read the rows of an array: numbers that they know, those of a row together."""
+    together = array.strides[1] == array.itemsize or array.shape[1] == 1
+    return together and array.flags.aligned and array.dtype.isnative and array.dtype in FORMATS
 
 
 def as_data(
@@ -130,30 +146,42 @@ def _as_answers(array: npt.NDArray[Any], loss: Loss, name: str) -> npt.NDArray[A
     return array
 
 
-def all_finite(array: npt.NDArray[np.generic]) -> bool:
-    """Return whether the array holds neither NaN nor infinity, without a mask as large as the array."""
+def all_finite(array: npt.NDArray[np.generic], dtype: np.dtype | None = None) -> bool:
+    """Return whether the array holds neither NaN nor infinity, without a mask as large as the array.
+
+    With a dtype, whether it does not when its numbers are converted to that.
+    """
     if array.dtype.kind != "f":
         return True
-    if array.size <= _FEW_ELEMENTS:  # 1 us; a sum, of which np.errstate must keep the warnings, takes 3
+    fits = partial(_fits, dtype=dtype) if dtype is not None and dtype.itemsize < array.itemsize else _is_finite
+    if array.size <= _FEW_ELEMENTS and fits is _is_finite:  # 1 us; a sum, whose warnings np.errstate must keep, takes 3
         return bool(np.count_nonzero(np.isfinite(array)) == array.size)
     parts = list(_in_parts(array))
     if len(parts) < _PARTS_FOR_THREADS:
-        return all(map(_is_finite, parts))
+        return all(map(fits, parts))
     from concurrent.futures import ThreadPoolExecutor  # here: it takes a few milliseconds to import
 
     with ThreadPoolExecutor(get_num_threads()) as pool:  # one core cannot read memory as fast as two
-        return all(pool.map(_is_finite, parts))
+        return all(pool.map(fits, parts))
 
 
 def _is_finite(array: npt.NDArray[Any]) -> bool:
     """Return whether the array holds neither NaN nor infinity; most often after one sum, as fast as memory.
 
     A product with itself takes 1.25 times as long (188 MB on two threads), and numpy.dot's BLAS may use threads of its
-    own, which then spin beside the next epoch for 30 ms.
+    own, which then spin beside the next epoch for 30 ms. Sums of float16 soon overflow; its bits tell.
     """
+    if array.dtype == np.float16:
+        return bool((array.view(np.uint16) & 0x7FFF).max() < _HALF_INFINITY)
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
     return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a finite array's sum may be infinite
+
+
+def _fits(array: npt.NDArray[Any], dtype: np.dtype) -> bool:
+    """Return whether the numbers, of a wider type, are finite in the dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN is both the smallest and the largest
+        return bool(np.isfinite(np.array([array.min(), array.max()]).astype(dtype)).all())
 
 
 def _is_binary(array: npt.NDArray[Any]) -> bool:
@@ -219,12 +247,24 @@ def _convert(
     if check_finite and array.dtype.kind == "f" and not all_finite(converted):
         if missing and not any(np.isinf(part).any() for part in _in_parts(converted)):
             return converted
-        row, column = np.argwhere(np.isinf(converted) if missing else ~np.isfinite(converted))[0]
-        raise ValueError(
-            f"{name} must be finite in {dtype}; found {array[row, column]} in row {row}, column {column} "
-            "(check_finite=False skips this check)"
-        )
+        _refuse(array, dtype, name, missing)
     return converted
+
+
+def _refuse(array: npt.NDArray[Any], dtype: np.dtype, name: str, missing: bool = False) -> None:
+    """Raise the error that names the first number that is not finite in the dtype; NaN may be ``missing``."""
+    first = 0
+    for part in _in_parts(array):
+        with np.errstate(over="ignore"):
+            converted = part.astype(dtype)
+        wrong = np.argwhere(np.isinf(converted) if missing else ~np.isfinite(converted))
+        if len(wrong):
+            row, column = wrong[0]
+            raise ValueError(
+                f"{name} must be finite in {dtype}; found {part[row, column]} in row {first + row}, column {column} "
+                "(check_finite=False skips this check)"
+            )
+        first += len(part)
 
 
 def _as_kernels_read(array: npt.NDArray[Any], dtype: np.dtype) -> Array:

@@ -8,6 +8,7 @@
 #include "multiply.h"
 #include "dots.h"
 #include "softmax.h"
+#include "convert.h"
 #include "transpose.h"
 #include "update.h"
 #include "sample.h"

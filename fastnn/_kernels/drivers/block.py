@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastnn._kernels.drivers.language import Job, Reals
-from fastnn._kernels.drivers.layers import layer_memory, row
+from fastnn._kernels.drivers.layers import layer_memory
+from fastnn._kernels.drivers.rows import row
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import DEFERRED, DELTAS, SPLIT, WIDTH_IN, WIDTH_OUT, field, real, reals
 from fastnn._kernels.numba.sample import add_multiple
@@ -44,11 +45,22 @@ def scale_deltas(job: Job, like: Reals, layer: int, t: int, c: float) -> None:
 
 
 @kernel
+def is_gathered(job: Job) -> bool:
+    """Return whether a block's rows are copied together before its walk: for products of them, or to be read."""
+    return field(job, 0, DEFERRED) or job.stored
+
+
+@kernel
+def block_row(job: Job, like: Reals, parity: int, t: int) -> Reals:
+    """Return the pointer to a gathered row of a block; those that only a walk takes have no padding, as in X."""
+    stride = field(job, 0, WIDTH_IN) if field(job, 0, DEFERRED) else job.n_inputs
+    return advance(block_inputs(job, like, parity), t * stride)
+
+
+@kernel
 def row_of(job: Job, like: Reals, t: int) -> Reals:
     """Return the pointer to the first layer's input of the block's sample t."""
-    if field(job, 0, DEFERRED):
-        return advance(block_inputs(job, like, job.parity), t * field(job, 0, WIDTH_IN))
-    return row(job, like, job.tile_start + t)
+    return block_row(job, like, job.parity, t) if is_gathered(job) else row(job, like, job.tile_start + t)
 
 
 @kernel

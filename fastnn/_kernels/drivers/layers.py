@@ -1,4 +1,4 @@
-"""Rows of a tile through the network: gather, forward, backward; then into the gradient.
+"""Rows of a tile through the network: forward, backward; then into the gradient.
 
 ``memory`` is a tile: it holds each layer's outputs and deltas, units padded to whole vectors, and a compact copy of the
 outputs and targets. ``tile_row`` and ``rows`` choose a part of its rows.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from fastnn._kernels.contract import Activation
 from fastnn._kernels.drivers.language import Job, Reals
 from fastnn._kernels.drivers.primitives import ASSIGN, BIAS_FROM_MEMORY, FROM_BIAS
+from fastnn._kernels.drivers.rows import in_place, row
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.dots import total_of
 from fastnn._kernels.numba.memory import (
@@ -35,28 +36,10 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.sample import finish_outputs
-from fastnn._kernels.numba.simd import advance, copy, lanes, prefetch
+from fastnn._kernels.numba.simd import advance, lanes
 
 IDENTITY, LEAKY_RELU = int(Activation.IDENTITY), int(Activation.LEAKY_RELU)
 FROM_OUTPUT = 1  # of DROPPED
-
-
-@kernel
-def in_order(job: Job) -> bool:
-    """Return whether the samples are visited as they lie."""
-    return job.order == 0
-
-
-@kernel
-def sample_at(job: Job, i: int) -> int:
-    """Return the row of the data that is visited as the i-th."""
-    return i if in_order(job) else integers(job.order)[i]
-
-
-@kernel
-def row(job: Job, like: Reals, i: int) -> Reals:
-    """Return the pointer to the row of X that is visited as the i-th."""
-    return advance(reals(like, job.X), sample_at(job, i) * job.n_inputs)
 
 
 @kernel
@@ -65,44 +48,10 @@ def inputs(job: Job, like: Reals, thread: int, first: int, tile_row: int) -> tup
 
     Sample ``first`` is the tile's row 0.
     """
-    if in_order(job):
+    if in_place(job):
         return row(job, like, first + tile_row), job.n_inputs
     stride = field(job, 0, WIDTH_IN)
     return advance(reals(like, job.gathered), (thread * job.tile_rows + tile_row) * stride), stride
-
-
-@kernel
-def prefetch_targets(job: Job, like: Reals, i: int) -> None:
-    """Ask for the targets and the weight of the sample that is visited as the i-th."""
-    sample = sample_at(job, i)
-    if job.labels != 0:
-        prefetch(reals(like, job.labels + 8 * sample), 1)
-    else:
-        prefetch(advance(reals(like, job.targets), sample * job.n_targets), job.n_targets)
-    if job.weights != 0:
-        prefetch(reals(like, job.weights + 8 * sample), 1)
-
-
-@kernel
-def prefetch_sample(job: Job, like: Reals, i: int) -> None:
-    """Ask for the sample that is visited as the i-th: rows in random order are a cache miss each."""
-    prefetch(row(job, like, i), job.n_inputs)
-    prefetch_targets(job, like, i)
-
-
-@kernel
-def gather(job: Job, like: Reals, A: Reals, stride: int, first: int, rows: int, begin: int, end: int) -> None:
-    """Copy columns begin .. end of the rows visited from the first-th on together; ask for the thread's next ones."""
-    if in_order(job):
-        return
-    columns = end - begin
-    for r in range(rows):
-        copy(advance(A, r * stride + begin), advance(row(job, like, first + r), begin), columns)
-        ahead = first + r + job.rows_ahead
-        if ahead < job.samples:
-            prefetch(advance(row(job, like, ahead), begin), columns)
-            if begin == 0:
-                prefetch_targets(job, like, ahead)
 
 
 @kernel
@@ -175,7 +124,7 @@ def forward(
         if width == 1:
             single_outputs(job, layer, A, stride, rows, Z)
         else:
-            mode = BIAS_FROM_MEMORY if layer == 0 and in_order(job) else FROM_BIAS
+            mode = BIAS_FROM_MEMORY if layer == 0 and in_place(job) else FROM_BIAS
             call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, mode, b))
         if layer < job.layers - 1:
             saved = layer_memory(job, memory, layer, SAVED, tile_row)

@@ -6,7 +6,7 @@ the block, and what they pass through stays in registers, but for the deltas the
 
 from __future__ import annotations
 
-from fastnn._kernels.drivers.block import one_output
+from fastnn._kernels.drivers.block import block_row, is_gathered, one_output
 from fastnn._kernels.drivers.language import Job, Reals
 from fastnn._kernels.drivers.layers import layer_memory, slope_of
 from fastnn._kernels.numba.cache import kernel
@@ -42,12 +42,15 @@ def walk_narrow_samples(job: Job, like: Reals) -> float:
     weights, asked, asked_bytes = numbers(job.block_weights), job.targets, job.itemsize
     if job.labels != 0:
         asked, asked_bytes = job.labels, 8
+    X, order, samples = reals(like, job.X), job.order, job.samples
+    if is_gathered(job):  # then nothing is asked for: the rows are here, and the next ones have been asked for
+        X, order, samples = block_row(job, like, job.parity, -start), 0, 0
     job.scale = walk_narrow(
         start, count, job.n_inputs, field(job, 0, N_OUT), width, field(job, 0, ACTIVATION), slope_of(job, 0),
-        field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, reals(like, job.X),
-        job.order, advance(logits, job.tile_rows), weights, reals(like, field(job, 0, PACKED)),
+        field(job, 1, ACTIVATION), numbers(job.rates), job.rate_stride, job.l2, job.scale, X, order,
+        advance(logits, job.tile_rows), weights, reals(like, field(job, 0, PACKED)),
         reals(like, field(job, 0, BIAS)), reals(like, field(job, 1, TRANSPOSED)), reals(like, field(job, 1, BIAS)),
-        deltas, logits, job.tile_rows, job.samples, asked, asked_bytes,
+        deltas, logits, job.tile_rows, samples, asked, asked_bytes,
     )  # fmt: skip
     if count > 1:
         copy(advance(deltas, (count - 1) * width), deltas, width)

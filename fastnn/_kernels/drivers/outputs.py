@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastnn._kernels.contract import Activation, Loss
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
-from fastnn._kernels.drivers.layers import in_order, layer_memory, sample_at
+from fastnn._kernels.drivers.layers import layer_memory
+from fastnn._kernels.drivers.rows import in_order, sample_at
 from fastnn._kernels.drivers.softmax import softmax_deltas, softmax_rows
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (

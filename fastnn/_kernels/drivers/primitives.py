@@ -15,6 +15,17 @@ from fastnn._kernels.drivers.language import Given, Numbers, Real, Reals
 # from memory, not a cache: while a tile computes with some rows it asks for the next (784-128-10, full batch: 4 %).
 ASSIGN, ADD, FROM_BIAS, BIAS_FROM_MEMORY = range(4)
 GRAM_ROWS = 4  # of a call of `gram_rows`
+# What rows of X may hold. Those that are stored as the kernels take them, of the network's type and not to be scaled,
+# need no conversion.
+AS_STORED, UINT8, INT8, UINT16, INT16, UINT32, INT32, UINT64, INT64, FLOAT16, FLOAT32, FLOAT64 = range(12)
+
+
+def convert(format: int, source: int, target: Reals, n: int) -> None:
+    """Compute target = x of n numbers of a format at an address, each rounded to the network's type."""
+
+
+def convert_and_scale(format: int, source: int, mean: Given, inverse: Given, target: Reals, n: int) -> None:
+    """Compute target = (x - mean) inverse of n numbers of a format at an address, each x rounded first."""
 
 
 def multiply(

@@ -13,10 +13,11 @@ W_t / s_t changes by -c_t a_t^T delta_t). The walk through the samples is in wal
 
 from __future__ import annotations
 
-from fastnn._kernels.drivers.block import block_inputs, gram_part
+from fastnn._kernels.drivers.block import block_inputs, block_row, gram_part, is_gathered
 from fastnn._kernels.drivers.language import Job, Reals
-from fastnn._kernels.drivers.layers import layer_memory, padded, prefetch_sample, row
+from fastnn._kernels.drivers.layers import layer_memory, padded
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN, GRAM_ROWS
+from fastnn._kernels.drivers.rows import copy_row, prefetch_sample
 from fastnn._kernels.drivers.shared import groups_of, part_of, second_part
 from fastnn._kernels.drivers.update import block_at
 from fastnn._kernels.numba.cache import kernel
@@ -44,8 +45,7 @@ from fastnn._kernels.numba.simd import advance, copy
 @kernel
 def prepare_sample(job: Job, like: Reals, t: int) -> None:
     """Copy a row of the next block to the others."""
-    x = advance(block_inputs(job, like, 1 - job.parity), t * field(job, 0, WIDTH_IN))
-    copy(x, row(job, like, job.next_start + t), job.n_inputs)
+    copy_row(job, block_row(job, like, 1 - job.parity, t), job.next_start + t, 0, job.n_inputs)
     ahead = job.next_start + job.next_count + t
     if ahead < job.samples:
         prefetch_sample(job, like, ahead)
@@ -53,8 +53,8 @@ def prepare_sample(job: Job, like: Reals, t: int) -> None:
 
 @kernel
 def prepare(job: Job, like: Reals) -> None:
-    """Prepare the next block's samples; a first layer that is not deferred takes its rows where they are."""
-    if field(job, 0, DEFERRED):
+    """Prepare the next block's samples, unless the walk takes its rows where they are."""
+    if is_gathered(job):
         for t in range(job.next_count):
             prepare_sample(job, like, t)
 

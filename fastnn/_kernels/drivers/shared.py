@@ -14,14 +14,13 @@ from fastnn._kernels.drivers.layers import (
     backward,
     drop_rows,
     forward,
-    gather,
-    in_order,
     inputs,
     layer_memory,
     padded,
 )
 from fastnn._kernels.drivers.outputs import output_deltas
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN, FROM_BIAS
+from fastnn._kernels.drivers.rows import gather, in_place
 from fastnn._kernels.drivers.update import block_at, finish_block
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
@@ -88,7 +87,7 @@ def inputs_of_part(job: Job, like: Reals, begin: int, tile_row: int) -> tuple[Re
     Gathered rows lie together in each part: a core's prefetcher runs past the columns that it reads, and would take the
     other thread's away from its core.
     """
-    if in_order(job) or job.divided == 0:
+    if in_place(job) or job.divided == 0:
         return inputs(job, like, SHARED, job.tile_start, tile_row)
     split, width = field(job, 0, SPLIT), field(job, 0, WIDTH_IN)
     A = reals(like, job.gathered)

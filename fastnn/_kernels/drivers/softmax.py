@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import log
 
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
-from fastnn._kernels.drivers.layers import sample_at
+from fastnn._kernels.drivers.rows import sample_at
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import call, integers, real, reals
 from fastnn._kernels.numba.simd import advance, lanes

@@ -8,6 +8,7 @@ steps, a window looks like data without an order.
 from __future__ import annotations
 
 from fastnn._kernels.drivers.language import Job, Reals
+from fastnn._kernels.drivers.rows import ask_for, read
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import integers, numbers, reals
 from fastnn._kernels.numba.simd import advance, copy, prefetch
@@ -46,6 +47,7 @@ def stage(job: Job, like: Reals, task: int) -> None:
     """
     n, K, parity, start = job.n_inputs, job.n_targets, 1 - job.parity, job.next_start
     pieces, known, labelled = pieces_of(job), job.samples - AHEAD - start, job.source_labels != 0
+    stored = job.stored
     first = (task + pieces - pieces // 2) % pieces * PIECE_SAMPLES
     last = min(first + PIECE_SAMPLES, job.next_count)
     X, Y, order = reals(like, job.source_X), reals(like, job.source_targets), advance(integers(job.source_order), start)
@@ -60,14 +62,20 @@ def stage(job: Job, like: Reals, task: int) -> None:
             ahead = order[i + AHEAD]
             if weighted:
                 prefetch(reals(like, weights_at + 8 * ahead), 1)
-            prefetch(advance(X, ahead * n), n)
+            if stored:
+                ask_for(job, like, ahead, 0, n)
+            else:
+                prefetch(advance(X, ahead * n), n)
             if labelled:
                 prefetch(reals(like, labels_at + 8 * ahead), 1)
             else:
                 prefetch(advance(Y, ahead * K), K)
         if weighted:
             staged_weights[i] = weights[sample]
-        copy(advance(rows, i * n), advance(X, sample * n), n)
+        if stored:
+            read(job, advance(rows, i * n), sample, 0, n)
+        else:
+            copy(advance(rows, i * n), advance(X, sample * n), n)
         if labelled:
             staged_labels[i] = labels[sample]
         else:

@@ -7,9 +7,10 @@ from math import sqrt
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.drivers.deferred import project_units, sum_deltas
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
-from fastnn._kernels.drivers.layers import add_gradient, backward, forward, gather, inputs
+from fastnn._kernels.drivers.layers import add_gradient, backward, forward, inputs
 from fastnn._kernels.drivers.outputs import output_deltas, output_units
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN
+from fastnn._kernels.drivers.rows import gather
 from fastnn._kernels.drivers.sgd import (
     add_updates,
     factor_to_fold,
@@ -83,6 +84,7 @@ def predict_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
     A, stride = inputs(job, like, thread, first, 0)
+    gather(job, like, A, stride, first, rows, 0, job.n_inputs)
     forward(job, memory, 0, A, stride, 0, rows, first)
     output_units(job, thread, memory, rows, advance(reals(like, job.out), first * job.n_outputs))
 
@@ -255,7 +257,7 @@ def sample_block(job: Job, like: Reals, thread: int) -> None:
     if field(job, 0, DEFERRED):
         run_phase(job, like, thread, PROJECT, 0, parts_of(job, 0) * groups_of(job, 0))
     walk(job, like, thread)
-    if job.threads == 1:
+    if job.threads == 1 or not field(job, 0, DEFERRED):
         prepare(job, like)
     job.folded = factor_to_fold(job)
     run_phase(job, like, thread, APPLY, 0, job.blocks)

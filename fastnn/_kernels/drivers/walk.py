@@ -12,6 +12,7 @@ from __future__ import annotations
 from fastnn._kernels.drivers.block import (
     add_second_gram,
     gram_part,
+    is_gathered,
     one_output,
     row_of,
     scale_deltas,
@@ -22,13 +23,12 @@ from fastnn._kernels.drivers.layers import (
     activation_of,
     finish_units,
     layer_memory,
-    prefetch_sample,
-    sample_at,
     slope_of,
 )
 from fastnn._kernels.drivers.narrow import is_narrow, walk_narrow_samples
 from fastnn._kernels.drivers.outputs import SOFTMAX_LOSS, load_targets, load_weights, output_deltas, weigh
 from fastnn._kernels.drivers.primitives import ADD
+from fastnn._kernels.drivers.rows import prefetch_sample, sample_at
 from fastnn._kernels.drivers.shared import groups_of, parts_of, second_part, thread_scratch
 from fastnn._kernels.drivers.softmax import sample_softmax_delta
 from fastnn._kernels.drivers.team import BACKWARD, FORWARD, PREPARE, end_phase, open_phase, run_phase
@@ -175,7 +175,7 @@ def walk_samples(job: Job, like: Reals, thread: int) -> float:
     scale, c, before = job.scale, 0.0, row_of(job, like, 0)
     for t in range(job.tile_count):
         step = job.tile_start + t
-        if at_once and step + job.tile_rows < job.samples:
+        if not is_gathered(job) and step + job.tile_rows < job.samples:
             prefetch_sample(job, like, step + job.tile_rows)
         rate, x = numbers(job.rates)[step * job.rate_stride], row_of(job, like, t)
         if job.turned:

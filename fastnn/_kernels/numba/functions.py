@@ -18,6 +18,7 @@ from numba.np.numpy_support import from_dtype
 from fastnn._kernels.drivers import primitives
 from fastnn._kernels.numba import elementwise
 from fastnn._kernels.numba.cache import OPTIONS, KernelCache, cache_folder, entry_point
+from fastnn._kernels.numba.convert import convert, convert_and_scale
 from fastnn._kernels.numba.dots import add_rows, add_rows_and_ask, dots, gram_rows, total_of
 from fastnn._kernels.numba.dropout import drop_units
 from fastnn._kernels.numba.memory import JOB_TYPE, call
@@ -45,8 +46,9 @@ PRIMITIVES = {
     for function in (
         multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
         elementwise.multiply_by_derivative, drop_units, elementwise.exp_array, elementwise.log_array,
-        elementwise.loss_and_delta, softmax_columns, delta_columns, add_multiple, finish_outputs,
-        update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors, walk_narrow,
+        elementwise.loss_and_delta, softmax_columns, delta_columns, convert, convert_and_scale, add_multiple,
+        finish_outputs, update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors,
+        walk_narrow,
     )
 }  # fmt: skip
 # Those that drivers call by their addresses, each compiled once; the others are compiled into what calls them.

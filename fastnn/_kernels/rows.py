@@ -1,0 +1,95 @@
+"""Samples as they are stored, of any type of numbers: kernels convert and scale them while they read their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._kernels.drivers import primitives
+
+Array: TypeAlias = npt.NDArray[np.floating]
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+# The formats that kernels read, by the kind and the bytes of a number; a bool is a byte, 0 or 1.
+FORMATS = {
+    np.dtype(name): getattr(primitives, code.upper())
+    for name, code in [
+        *((name, name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")),
+        *((name, name) for name in ("float16", "float32", "float64")),
+        ("bool", "uint8"),
+    ]
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Samples whose numbers lie together in an array, though not as the kernels multiply them.
+
+    Attributes
+    ----------
+    array : ndarray, (rows, columns)
+        Of a dtype in `FORMATS`, aligned; the numbers of a row lie together.
+    width : int
+        Numbers of a sample: a row of the array, or several, which then follow one another without a gap.
+    starts : ndarray, (m,), or None
+        The row where each sample begins; without them, sample i begins at row i.
+    mean, inverse : ndarray, (width,), or None
+        In the network's type: x becomes (x - mean) inverse.
+    """
+
+    array: npt.NDArray[Any]
+    width: int
+    starts: Integers | None = None
+    mean: Array | None = None
+    inverse: Array | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.array) - self.steps + 1 if self.starts is None else len(self.starts)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The samples, and the numbers of one."""
+        return len(self), self.width
+
+    @property
+    def steps(self) -> int:
+        """How many rows of the array a sample has."""
+        return self.width // int(self.array.shape[1])
+
+    def __getitem__(self, rows: slice | Integers) -> Rows:
+        """Return some of the samples, which stay where they are."""
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            first, last, _ = rows.indices(len(self))
+            if self.starts is not None:
+                return replace(self, starts=self.starts[first:last])
+            return replace(self, array=self.array[first : last + self.steps - 1])
+        starts = np.arange(len(self)) if self.starts is None else self.starts
+        return replace(self, starts=np.ascontiguousarray(starts[rows], np.int64))
+
+    def numbers(self, dtype: np.dtype[Any]) -> Array:
+        """Return the samples as kernels see them, (m, width)."""
+        found = self.stored().astype(dtype)
+        if self.mean is not None:
+            found -= self.mean
+            found *= self.inverse
+        return found
+
+    def stored(self) -> npt.NDArray[Any]:
+        """Return the samples in their own type, a view where each begins a row after the one before."""
+        step, item = self.array.strides[0], self.array.itemsize
+        shape = (len(self.array) - self.steps + 1, self.width)
+        windows = np.lib.stride_tricks.as_strided(self.array, shape, (step, item), writeable=False)
+        found: npt.NDArray[Any] = windows if self.starts is None else windows[self.starts]
+        return found
+
+
+Samples: TypeAlias = Array | Rows
+
+
+def numbers_of(X: Samples, dtype: np.dtype[Any]) -> Array:
+    """Return samples as the equations take them."""
+    return X.numbers(dtype) if isinstance(X, Rows) else X
