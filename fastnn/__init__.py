@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn import backend, datasets, losses, optimizers, schedules
+from fastnn import backend, data, datasets, losses, optimizers, schedules
 from fastnn._config import show_config
 from fastnn._kernels import get_backend, get_num_threads, set_backend, set_num_threads
 from fastnn.activations import leaky_relu
@@ -31,6 +31,7 @@ __all__ = [
     "Search",
     "activation_from",
     "backend",
+    "data",
     "datasets",
     "fit_many",
     "get_backend",

@@ -20,6 +20,7 @@ from fastnn.averaging import Average, check_average
 from fastnn.data import (
     ClassWeight,
     Given,
+    Scaler,
     as_classes,
     as_given,
     as_samples,
@@ -29,7 +30,16 @@ from fastnn.data import (
 from fastnn.history import History
 from fastnn.losses import Loss
 from fastnn.optimizers import LBFGS, AnyOptimizer, RateFactors, find_optimizer, input_factor, layer_factors
-from fastnn.requests import BATCH_SIZE, Request, Shuffle, check_batch_size, check_callbacks, find_beginning, find_scale
+from fastnn.requests import (
+    BATCH_SIZE,
+    Request,
+    Shuffle,
+    check_batch_size,
+    check_callbacks,
+    find_beginning,
+    find_scale,
+    find_scaler,
+)
 from fastnn.schedules import LearningRate
 from fastnn.state import State
 from fastnn.stopping import EarlyStopping, find_early_stopping
@@ -233,6 +243,7 @@ class Network:
         shuffle: Shuffle = True,
         validation_data: tuple[npt.ArrayLike, ...] | None = None,
         early_stopping: EarlyStopping | bool | None = None,
+        scale: Scaler | str | None = None,
         scale_targets: bool = False,
         batch_loss: bool = False,
         callback: Callback | Sequence[Callback] | None = None,
@@ -247,7 +258,8 @@ class Network:
         Parameters
         ----------
         X : array_like, (m, n_in)
-            Samples in rows; converted to the network's dtype and C order where it must be.
+            Samples in rows, of any type of numbers: kernels convert them while they read them. Or `fastnn.data.Windows`
+            of a recording. The page docs/data.md says what is copied first.
         y : array_like, (m,) or (m, K)
             Labels or a 0/1 matrix (classification), real values (regression): NaN where a target is missing, if the
             loss was made with ``masked=True``; (m,) for several quantiles. Labels are 0 .. K - 1, or K different
@@ -291,6 +303,10 @@ class Network:
         early_stopping : bool or EarlyStopping, optional
             End the training when the validation loss, or what an ``EarlyStopping`` looks at, has not improved for some
             epochs, and return to the best parameters; True is ``EarlyStopping()``.
+        scale : Scaler or "standard", optional
+            Train on inputs minus a mean, divided by a deviation, without a copy of X; "standard" measures those of each
+            column of X, as ``fastnn.data.Scaler.of(X)`` does. The network keeps the scale, in files too: it is applied
+            to all that it is given, also by later trainings, until ``reset``.
         scale_targets : bool, default False
             Train on the targets of a regression minus their mean, divided by their deviation, each column's in float64
             as they are at the first training; later trainings go on with these. The network predicts and is scored in
@@ -336,11 +352,13 @@ class Network:
         if self.architecture.loss.classifies:
             y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
-        scale = find_scale(self.architecture, self.state, y, sample_weight, scale_targets, reset)
-        given = as_given(X, y, self.architecture, check_finite, scale=scale)
-        data = with_weights(given.data, sample_weight, class_weight, names)
+        target_scale = find_scale(self.architecture, self.state, y, sample_weight, scale_targets, reset)
+        given = as_given(X, y, self.architecture, check_finite, scale=target_scale)
+        scaler = find_scaler(self.state, given.data.X, scale, reset)
+        data = with_weights(given.scaled(scaler).data, sample_weight, class_weight, names)
         m = len(data.X)
-        validation = as_validation_data(validation_data, self.architecture, check_finite, classes, scale)
+        validation = as_validation_data(validation_data, self.architecture, check_finite, classes, target_scale)
+        validation = validation and validation.scaled(scaler)
         stopping = find_early_stopping(early_stopping, validation is not None)
         request = Request(
             optimizer=found,
@@ -376,7 +394,7 @@ class Network:
             state.take_up(found, self.sizes[0] if request.input_factor else 0)
             if self.architecture.loss.classifies:
                 state.trained_on_labels, state.classes = data.labels.size > 0, classes
-            state.target_scale = scale
+            state.target_scale, state.scaler = target_scale, scaler
             goes_on = beginning.history.epochs > 0 or beginning.partial is not None
             state.begin_average(request.average is not None, goes_on)
             if rates is None:
@@ -387,7 +405,7 @@ class Network:
         """Return samples and targets of a trained network, with the weights."""
         state = self.state
         given = as_given(X, y, self.architecture, classes=state.classes, scale=state.target_scale)
-        return given._replace(data=with_weights(given.data, sample_weight))
+        return given._replace(data=with_weights(given.data, sample_weight)).scaled(state.scaler)
 
     def forward(self, X: npt.ArrayLike) -> Array:
         """Return the output unit's values A_L, (m, K), in the network's dtype.
@@ -397,6 +415,7 @@ class Network:
         """
         architecture, state = self.architecture, self.state
         samples = as_samples(X, architecture.sizes[0], architecture.dtype)
+        samples = samples if state.scaler is None else state.scaler.scaled(samples, architecture.dtype)
         return evaluation.predicted(architecture, state.parameters, samples, state.target_scale)
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:

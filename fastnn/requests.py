@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from fastnn._checks import check_integer
-from fastnn._kernels.contract import Activation, Numbers
+from fastnn._kernels.contract import Activation, Numbers, Samples
 from fastnn.architecture import Architecture
 from fastnn.averaging import Average
-from fastnn.data import Given, Standardizer, scale_of
+from fastnn.data import Given, Scaler, Standardizer, scale_of, scaler_of
 from fastnn.history import History
 from fastnn.optimizers import LBFGS, AnyOptimizer, Optimizer, find_minimizer
 from fastnn.progress import Progress
@@ -90,6 +91,24 @@ def find_scale(
     if state.optimizer is not None and not reset:
         raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
     return scale_of(y, sample_weight)
+
+
+def find_scaler(state: State, X: Samples, scale: object, reset: bool) -> Scaler | None:
+    """Return the scale of the inputs: that of the first training, or a new one where this is the first."""
+    kept = None if reset else state.scaler
+    if scale is None:
+        return kept
+    if scale != "standard" and not isinstance(scale, Scaler):
+        raise TypeError(f"scale must be a fastnn.data.Scaler, 'standard' or None; got {scale!r}")
+    if kept is None and state.optimizer is not None and not reset:
+        raise ValueError("scale must be given at the first training already; reset=True begins anew")
+    if isinstance(scale, Scaler):
+        if kept is not None and not (
+            np.array_equal(kept.mean, scale.mean) and np.array_equal(kept.deviation, scale.deviation)
+        ):
+            raise ValueError("scale must be that of the first training, which the network has; reset=True begins anew")
+        return scale
+    return kept or scaler_of(X)
 
 
 def find_beginning(state: State, request: Request, samples: int, resume: bool, reset: bool) -> Progress:

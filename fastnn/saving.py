@@ -22,7 +22,7 @@ import numpy as np
 
 from fastnn import schedules
 from fastnn.architecture import Architecture
-from fastnn.data import Classes, Standardizer
+from fastnn.data import Classes, Scaler, Standardizer
 from fastnn.optimizers import LBFGS, OPTIMIZERS, AnyOptimizer
 from fastnn.progress import Progress
 from fastnn.state import State
@@ -169,7 +169,7 @@ def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
 
 def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
     optimizer = state.optimizer
-    scale = state.target_scale
+    scale, scaler = state.target_scale, state.scaler
     schedule = getattr(optimizer, "learning_rate", None)
     return {
         "format": FORMAT,
@@ -180,6 +180,7 @@ def _describe(architecture: Architecture, state: State) -> dict[str, Any]:
         "optimizer": None if optimizer is None else _describe_optimizer(optimizer, state.progress),
         **({"schedule": schedule.describe()} if isinstance(schedule, schedules.Schedule) else {}),
         **({} if scale is None else {"target_scale": {"mean": scale.mean, "deviation": scale.deviation}}),
+        **({} if scaler is None else {"scaler": {"mean": scaler.mean, "deviation": scaler.deviation}}),
         "step": int(state.step[0]),
         **({"seed": state.seed} if state.seed else {}),
         **({} if state.average is None else {"averaged": state.averaged}),
@@ -231,6 +232,8 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
     state.trained_on_labels = bool(about["trained_on_labels"])
     if "target_scale" in about:
         state.target_scale = Standardizer(*(np.array(about["target_scale"][name]) for name in ("mean", "deviation")))
+    if "scaler" in about:
+        state.scaler = Scaler(about["scaler"]["mean"], about["scaler"]["deviation"])
     if "classes" in about:
         state.classes = Classes.of_list(about["classes"])
     if "training" in about:

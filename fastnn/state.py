@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastnn._kernels.contract import Array, Integers
 from fastnn.architecture import Architecture
-from fastnn.data import Classes, Standardizer
+from fastnn.data import Classes, Scaler, Standardizer
 from fastnn.initializers import Matrix, draw_arrays, own_arrays
 from fastnn.optimizers import AnyOptimizer
 from fastnn.progress import Progress
@@ -55,6 +55,8 @@ class State:
         The labels that the classes have; None before the first training on labels.
     target_scale : Standardizer or None
         The mean and deviation of the real targets, if the network is trained on standardised ones.
+    scaler : Scaler or None
+        The scale of the inputs, if the network is trained on scaled ones.
     average : ndarray, (P,), or None
         The average of the last training's parameters, where there is one.
     averaged : bool
@@ -74,6 +76,7 @@ class State:
     progress: Progress | None = None
     classes: Classes | None = None
     target_scale: Standardizer | None = None
+    scaler: Scaler | None = None
     average: Array | None = None
     averaged: bool = False
     input_scale: Array | None = None
@@ -99,7 +102,7 @@ class State:
         return state
 
     def draw(self, architecture: Architecture) -> None:
-        """Draw the initial parameters, and forget the optimizer, the classes and the scale of the targets."""
+        """Draw the initial parameters, and forget the optimizer, the classes and the scales."""
         arrays = self.init
         if isinstance(arrays, str):
             gains = [*(a.gain for a in architecture.activations), "glorot"]
@@ -109,6 +112,7 @@ class State:
         if any(architecture.dropout):
             self.seed = int(self.rng.integers(1 << 63))
         self.optimizer = self.progress = self.classes = self.target_scale = self.average = None
+        self.scaler = None
         self.averaged = False
         self._begin(vectors=0)
 

@@ -25,11 +25,13 @@ _HALF_INFINITY = 0x7C00  # the bits of a float16
 _FEW_LABELS = 32  # which Python compares in less than the 2 us of NumPy's minimum and maximum
 
 
-def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool = True, name: str = "X") -> Samples:
+def as_samples(
+    X: npt.ArrayLike, width: int | None, dtype: np.dtype, check_finite: bool = True, name: str = "X"
+) -> Samples:
     """Return X as kernels read it: as it is, where its numbers are of a type that they know and lie together in rows.
 
     A C-ordered array of the dtype is itself, others are `Rows`. What kernels cannot read, such as columns of a table or
-    numbers in the other byte order, is copied into such an array.
+    numbers in the other byte order, is copied into such an array. Without a width, any will do.
 
     Raises
     ------
@@ -38,18 +40,50 @@ def as_samples(X: npt.ArrayLike, width: int, dtype: np.dtype, check_finite: bool
     ValueError
         If X is not 2-D, is empty, has another width, or holds NaN or infinity.
     """
+    if hasattr(X, "as_rows"):
+        return _as_windows(X.as_rows(), width, dtype, check_finite, name)
     array = as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} is empty: expected at least one row; got shape {array.shape}")
-    if array.shape[1] != width:
-        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {array.shape}")
+    _check_width(array.shape, width, name)
     if not _has_rows(array) or (array.dtype == dtype and array.flags.c_contiguous):
         return _convert(array, dtype, check_finite, name)
     if check_finite and not all_finite(array, dtype):
         _refuse(array, dtype, name)
-    return Rows(array, width)
+    return Rows(array, array.shape[1])
+
+
+def _check_width(shape: tuple[int, ...], width: int | None, name: str) -> None:
+    if width is not None and shape[1] != width:
+        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {shape}")
+
+
+def _as_windows(rows: Rows, width: int | None, dtype: np.dtype, check_finite: bool, name: str) -> Rows:
+    """Check windows; what is in none of them need not be finite."""
+    if len(rows) == 0:
+        raise ValueError(f"{name} is empty: expected at least one window")
+    if width is not None and rows.width != width:
+        columns = rows.array.shape[1]
+        found = f"windows of {rows.steps} steps of {columns}, {rows.width} numbers"
+        raise ValueError(f"{name} must have {width} columns, one for each input unit; got {found}")
+    if not check_finite or all_finite(rows.array, dtype):
+        return rows
+    starts = np.arange(len(rows)) if rows.starts is None else rows.starts
+    changes = np.bincount(starts, minlength=len(rows.array) + 1) - np.bincount(
+        starts + rows.steps, minlength=len(rows.array) + 1
+    )
+    read = np.flatnonzero(np.cumsum(changes)[:-1])
+    with np.errstate(over="ignore"):
+        wrong = np.argwhere(~np.isfinite(rows.array[read].astype(dtype)))
+    if len(wrong):
+        time, column = read[wrong[0][0]], wrong[0][1]
+        raise ValueError(
+            f"{name} must be finite in {dtype}; found {rows.array[time, column]} at time step {time}, column {column} "
+            "(check_finite=False skips this check)"
+        )
+    return rows
 
 
 def _has_rows(array: npt.NDArray[np.generic]) -> bool:

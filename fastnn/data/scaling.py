@@ -1,13 +1,17 @@
-"""Standardisation: values of mean 0 and standard deviation 1."""
+"""Standardisation: values of mean 0 and standard deviation 1, of targets and of inputs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Array
+from fastnn._kernels.contract import Array, Numbers, Rows, Samples
+from fastnn.data.arrays import as_samples
+
+_ELEMENTS = 1 << 18  # measured at a time
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,121 @@ class Standardizer:
         else:
             mean = np.average(X, axis=axis, weights=weights)
             deviation = np.sqrt(np.average((X - mean) ** 2, axis=axis, weights=weights))
-        # Rounding can leave a constant column a deviation of about its last bit: that is noise, not a scale.
-        noise = 4 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps * np.abs(mean)
-        return cls(np.asarray(mean), np.where(deviation > noise, deviation, 1.0))
+        return cls(np.asarray(mean), _without_noise(mean, deviation, X.dtype))
 
     def transform(self, X: Array) -> Array:
         """Return the standardised X, in its own dtype or, where it holds no float32 or float64, in float64."""
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         standardised: Array = (X.astype(dtype, copy=False) - self.mean.astype(dtype)) / self.deviation.astype(dtype)
         return standardised
+
+
+def _without_noise(mean: Numbers, deviation: Numbers, dtype: np.dtype[Any]) -> Numbers:
+    """Return the deviations, 1 where values are constant: rounding can leave them one of about their last bit."""
+    noise = 4 * np.finfo(dtype if dtype.kind == "f" else np.float64).eps * np.abs(mean)
+    return np.where(deviation > noise, deviation, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """The scale of a network's inputs, x -> (x - mean) / deviation, of each column or one for all.
+
+    ``Network.fit`` takes it, and keeps it with the network: kernels scale rows of X while they read them, also in
+    ``predict``, ``score`` and the others, so X is never copied.
+
+    Parameters
+    ----------
+    mean, deviation : array_like, (n_in,) or ()
+        Finite, in float64; deviations > 0.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or are not of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.data import Scaler
+    >>> X = np.array([[0, 10], [4, 10]], np.uint8)
+    >>> scaler = Scaler.of(X)
+    >>> scaler.transform(X)
+    array([[-1.,  0.],
+           [ 1.,  0.]], dtype=float32)
+    """
+
+    mean: Numbers
+    deviation: Numbers
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("mean", "deviation"):
+            values = np.array(getattr(self, name), np.float64)
+            if values.ndim > 1 or not np.isfinite(values).all():
+                raise ValueError(f"{name} must be one finite number a column, or one for all; got {values!r}")
+            object.__setattr__(self, name, values)
+        if self.mean.shape != self.deviation.shape:
+            raise ValueError(f"mean and deviation must have one shape; got {self.mean.shape}, {self.deviation.shape}")
+        if not (self.deviation > 0).all():
+            raise ValueError(f"deviation must be > 0; got {self.deviation.min():g}")
+
+    @classmethod
+    def of(cls, X: npt.ArrayLike, columns: bool = True) -> Scaler:
+        """Measure samples to train on: each column by itself or, with ``columns=False``, all numbers together.
+
+        A column, all of whose numbers are the same, has the deviation 1, so that it becomes 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X does not hold finite real numbers in rows, or their squares are beyond float64.
+        """
+        return _measured(as_samples(X, None, np.dtype(np.float64)), columns)
+
+    def transform(self, X: npt.ArrayLike, dtype: npt.DTypeLike = "float32") -> Array:
+        """Return what a network of the dtype sees of X: x is converted first, then (x - mean) (1 / deviation)."""
+        dtype = np.dtype(dtype)
+        scaled = self.scaled(as_samples(X, None, dtype, check_finite=False), dtype)
+        return scaled.numbers(dtype)
+
+    def scaled(self, X: Samples, dtype: np.dtype[Any]) -> Rows:
+        """Return samples that kernels scale while they read them.
+
+        Raises
+        ------
+        ValueError
+            If they have another number of columns, or a deviation is too small for the dtype.
+        """
+        rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
+        if self.mean.ndim and len(self.mean) != rows.width:
+            raise ValueError(f"scale must be of the {rows.width} columns of X; it is of {len(self.mean)}")
+        with np.errstate(over="ignore", divide="ignore"):
+            mean, inverse = (
+                np.full(rows.width, part.astype(dtype)) for part in (self.mean, np.asarray(1 / self.deviation))
+            )
+        if not (np.isfinite(mean) & np.isfinite(inverse)).all():
+            raise ValueError(f"scale must have means and 1 / deviations that are finite in {dtype}")
+        return replace(rows, mean=mean, inverse=inverse)
+
+
+def _measured(X: Samples, columns: bool) -> Scaler:
+    """Return the scale of samples, a part of them at a time."""
+    rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
+    length, axis = max(1, _ELEMENTS // rows.width), 0 if columns else None
+    count = len(rows) if columns else len(rows) * rows.width
+
+    def sum_of(values: Any) -> Any:
+        parts = (rows[first : first + length].numbers(np.dtype(np.float64)) for first in range(0, len(rows), length))
+        return sum(values(part).sum(axis=axis) for part in parts)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.asarray(sum_of(lambda part: part) / count)
+        deviation = np.sqrt(sum_of(lambda part: (part - mean) ** 2) / count)
+    if not np.isfinite(deviation).all():
+        raise ValueError("X is too large to be scaled: its deviation is beyond float64")
+    return Scaler(mean, _without_noise(mean, deviation, rows.array.dtype))
+
+
+def scaler_of(X: Samples) -> Scaler:
+    """Return the scale of the columns of samples that have been checked."""
+    return _measured(X, columns=True)

@@ -11,7 +11,7 @@ from fastnn._kernels.contract import Data
 from fastnn.architecture import Architecture
 from fastnn.data.arrays import as_data, as_numbers
 from fastnn.data.labels import Classes
-from fastnn.data.scaling import Standardizer
+from fastnn.data.scaling import Scaler, Standardizer
 from fastnn.data.weights import check_weights, with_weights
 
 Targets = npt.NDArray[np.float64]
@@ -38,6 +38,12 @@ class Given(NamedTuple):
     def own(self) -> Data:
         """The data with the targets as they were given."""
         return self.data if self.targets is None else self.data._replace(targets=self.targets)
+
+    def scaled(self, scaler: Scaler | None) -> Given:
+        """Return the same with samples that kernels scale."""
+        if scaler is None:
+            return self
+        return self._replace(data=self.data._replace(X=scaler.scaled(self.data.X, self.data.targets.dtype)))
 
 
 def as_given(
