@@ -21,9 +21,9 @@ from fastnn.data import Standardizer
 pytest.importorskip("safetensors")
 
 README = Path(__file__).parent.parent / "README.md"
-GUIDE = README.parent / "docs" / "guide.md"
+GUIDE, DATA = (README.parent / "docs" / name for name in ("guide.md", "data.md"))
 SKLEARN = [README.parent / "docs" / name for name in ("scikit-learn.md", "recipes.md")]
-PAGES = {page.stem: page for page in (README, GUIDE, *SKLEARN)} | {"bench": README.parent / "bench" / "README.md"}
+PAGES = {page.stem: page for page in (README, GUIDE, DATA, *SKLEARN)} | {"bench": README.parent / "bench" / "README.md"}
 needs_readme = pytest.mark.skipif(not README.exists(), reason="the suite runs outside the source tree")
 ON_NUMPY = ["--backend", "numpy"]
 
@@ -418,6 +418,7 @@ def test_the_python_of_the_pages_runs():
     for page in (README, GUIDE):
         run_page(page, names)
     assert names["net"].score(names["X_test"], names["y_test"]) > 0.9
+    run_page(DATA, {})
     if importlib.util.find_spec("sklearn"):
         for page in SKLEARN:
             run_page(page, names)

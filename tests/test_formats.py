@@ -54,13 +54,38 @@ def assert_same(found, expected, what):
         np.testing.assert_array_equal(one, other, err_msg=what)
 
 
-def test_every_format_has_the_bits_of_its_copy_in_every_mode(backend, costs):
-    nets, ways, threads = itertools.cycle(NETS.values()), itertools.cycle(WAYS), itertools.cycle((1, 2))
-    costs(operations_per_call=1.0, operations_per_step=1e3, window_samples=16, deferred_weights=4096)
+def mixed(*parts):
+    """Return every combination again and again, so mixed that each format meets others."""
+    combinations = list(itertools.product(*parts))
+    order = np.random.default_rng(1).permutation(len(combinations))
+    return itertools.cycle(combinations[i] for i in order)
+
+
+def small_divisions(costs):
+    """Have small networks take the ways of large ones."""
+    costs(operations_per_call=1.0, operations_per_step=4e4, window_samples=16, deferred_weights=4096)
+    costs(divided_weights=1024, max_chunk_bytes=8192, walk_weights=4096)
+
+
+def reached(jobs):
+    """Return which ways rows that must be read have taken."""
+    found = set()
+    for job in jobs:
+        request, division = job.plan.request, job.plan.division
+        if request.stored:
+            kind = "samples" if request.per_sample else "shared" if division.shared else "chunks"
+            found |= {(kind, division.threads > 1, request.ordered), (kind, f"divided {division.divided > 0}")}
+            found |= {("deferred", division.deferred[0]), ("turned", division.turned > 0)}
+            found |= {("window", division.window > 0), ("outputs", not request.backward)}
+    return found
+
+
+def test_every_format_has_the_bits_of_its_copy_in_every_mode(backend, costs, jobs):
+    draws = mixed(NETS.values(), WAYS, (1, 2))
+    small_divisions(costs)
     for format, dtype in itertools.product(FORMATS, ("float32", "float64")):
-        for _ in range(4 if backend != "numpy" else 1):
-            sizes, way = next(nets), next(ways)
-            fastnn.set_num_threads(next(threads))
+        for sizes, way, threads in itertools.islice(draws, 2 if backend != "numpy" else 1):
+            fastnn.set_num_threads(threads)
             X, y = stored(format, 45, sizes[0]), np.arange(45) % max(2, sizes[-1])
             copy = np.ascontiguousarray(X.astype(dtype))
             assert isinstance(as_samples(X, sizes[0], np.dtype(dtype)), Rows)
@@ -68,6 +93,16 @@ def test_every_format_has_the_bits_of_its_copy_in_every_mode(backend, costs):
             found = results(sizes, dtype, X, y, (X[:9], y[:9]), *way)
             expected = results(sizes, dtype, copy, y, (copy[:9], y[:9]), *way)
             assert_same(found, expected, f"{format} {dtype} {sizes} {way}")
+    if backend != "numpy":
+        ways = {("deferred", True), ("deferred", False), ("turned", True), ("window", True), ("outputs", True)}
+        ways |= set(itertools.product(("samples", "chunks"), (True, False), (True, False)))
+        ways |= {
+            ("shared", True, True),
+            ("shared", False, True),
+            ("shared", "divided True"),
+            ("shared", "divided False"),
+        }
+        assert ways <= reached(jobs), ways - reached(jobs)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])

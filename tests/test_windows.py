@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_formats import WAYS, assert_same, results
+from test_formats import WAYS, assert_same, mixed, results, small_divisions
 
 import fastnn
 from fastnn.data import Windows, split_time
@@ -45,14 +45,14 @@ def test_windows_are_those_written_out_one_by_one(grouped):
 
 
 def test_training_on_windows_has_the_bits_of_the_matrix(backend, costs):
-    costs(operations_per_call=1.0, operations_per_step=1e3, window_samples=16, deferred_weights=4096)
-    ways, threads = itertools.cycle(WAYS), itertools.cycle((1, 2))
+    draws = mixed(WAYS, (1, 2))
+    small_divisions(costs)
     for (before, after, columns), dtype in itertools.product(((2, 1, 5), (0, 0, 33), (6, 0, 1)), ("uint8", "float32")):
         counts, groups = recording(50, columns, dtype), np.repeat([0, 1, 2], [13, 8, 29])
         for windows in (Windows(counts, before, after), Windows(counts, before, after, groups)[3:]):
             y, X = np.arange(len(windows)) % 3, np.asarray(windows).astype("float32")
-            way = next(ways)
-            fastnn.set_num_threads(next(threads))
+            way, threads = next(draws)
+            fastnn.set_num_threads(threads)
             found, expected = (
                 results((X.shape[1], 6, 3), "float32", Z, y, (Z[:9], y[:9]), *way, scale="standard")
                 for Z in (windows, X)
