@@ -88,6 +88,7 @@ class Scaler:
             values = np.array(getattr(self, name), np.float64)
             if values.ndim > 1 or not np.isfinite(values).all():
                 raise ValueError(f"{name} must be one finite number a column, or one for all; got {values!r}")
+            values.flags.writeable = False
             object.__setattr__(self, name, values)
         if self.mean.shape != self.deviation.shape:
             raise ValueError(f"mean and deviation must have one shape; got {self.mean.shape}, {self.deviation.shape}")
