@@ -10,7 +10,7 @@ INLINE float half_value(uint16_t half)
 {
     const int32_t size = half & 0x7fff, is_small = -(size < 0x0400), is_special = -(size >= 0x7c00);
     const int32_t shifted = (size << 13) + (112 << 23) + (is_special & (112 << 23)); /* biases are 15 and 127 */
-    const float small = (float)size * 0x1p-24f;
+    const float small = (float)size * 5.9604644775390625e-8f; /* 2^-24 */
     int32_t found;
     memcpy(&found, &small, sizeof found);
     found = (found & is_small) | (shifted & ~is_small) | (int32_t)((uint32_t)(half & 0x8000) << 16);
