@@ -112,7 +112,8 @@ class Prepared:
     cross entropy or hinge, or a matrix of the network's dtype, (rows, K), for sigmoid outputs, hinge (0 and 1) and real
     targets, (rows, 1) for several quantiles. Nothing is converted, and values are not looked at, but for labels, which
     must be those of a class, 0 .. K - 1: places in ``Network.classes``. Of a network trained with ``scale_targets``,
-    targets and outputs are standardised; of one trained with a ``scale``, samples are scaled ones. With ``out``, no array is allocated.
+    targets and outputs are standardised; of one trained with a ``scale``, samples are scaled ones. With ``out``, no
+    array is allocated.
 
     Several threads may call it at once, but only one at a time may take steps.
     """

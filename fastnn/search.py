@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._checks import check_integer
+from fastnn.data import Windows
 from fastnn.history import History
 from fastnn.losses import find_loss
 from fastnn.network import Network
@@ -114,8 +115,8 @@ def fit_many(
 ) -> Search:
     """Train a network for each configuration, and compare them.
 
-    Small networks train side by side, one a core, in threads of this process: they share X. The numbers are those of
-    single calls of ``fit`` and do not depend on ``n_jobs``.
+    Networks train side by side, one a core, in threads of this process: they share X, and so do the folds. The numbers
+    are those of single calls of ``fit`` and do not depend on ``n_jobs``.
 
     Parameters
     ----------
@@ -332,9 +333,9 @@ def _random_folds(count: int, y: Any, samples: int) -> list[Fold]:
     return [(np.setdiff1d(np.arange(samples), test), test) for test in tests]
 
 
-def _rows(X: Any, rows: npt.NDArray[np.int64]) -> Any:
-    """Return some samples."""
-    return X[rows]
+def _rows(X: Any, rows: npt.NDArray[np.int64]) -> Windows:
+    """Return some samples, which stay where they are."""
+    return (X if isinstance(X, Windows) else Windows(X, before=0))[rows]
 
 
 def _jobs(n_jobs: int | None) -> int:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -144,3 +145,18 @@ def test_what_does_not_fit_is_refused_before_any_training(configurations, argume
 def test_frames():
     pandas = pytest.importorskip("pandas")
     assert isinstance(fit_many(X, Y, GRID).frame(), pandas.DataFrame)
+
+
+def test_folds_share_the_samples(compiled_backend):
+    """No fold has a copy of X: neither of the rows to train on nor of those to test."""
+    big = np.zeros((20_000, 100), np.float32)
+    y = np.arange(20_000) % 2
+    configurations = [{"epochs": 1, "shuffle": False, "batch_size": 1000}]
+    fit_many(big, y, configurations, cv=2)
+    tracemalloc.start()
+    try:
+        fit_many(big, y, configurations, cv=2, n_jobs=2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < big.nbytes / 2
