@@ -105,10 +105,10 @@ def test_importing_the_datasets_needs_numpy_alone():
     assert output.strip() == "[]"
 
 
-@pytest.mark.parametrize("dtype", ["float16", "uint8", "int64", ">f4", object, None, "no such type"])
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int64", ">f4", object, None, "no such type"])
 def test_unsupported_dtype(dtype, tmp_path):
     for load in (load_digits, lambda dtype: load_mnist(tmp_path, dtype)):
-        with pytest.raises(ValueError, match="dtype must be float32 or float64"):
+        with pytest.raises(ValueError, match="dtype must be float32, float64 or uint8"):
             load(dtype)
 
 
@@ -172,7 +172,7 @@ def test_damage_in_a_gzip_file_is_an_error_or_harmless(tmp_path):
             np.testing.assert_array_equal(read_idx(path), values)
         except ValueError as error:
             errors.append(str(error))
-    assert all("a.gz is" in error for error in errors)
+    assert all("a.gz" in error for error in errors)
     assert len(errors) >= len(content) - 10  # a flip in the gzip header's time stamp does no harm
 
 
@@ -189,7 +189,7 @@ def test_damage_in_a_gzip_file_is_an_error_or_harmless(tmp_path):
         (b"\x01\0\x08\x01\0\0\0\x01\x05", "not an IDX file"),
         (b"\0\0\x08\x03\0\0\0\x01", "ends within its header"),
         (idx_bytes(0x08, (2, 3), bytes(5)), r"truncated: its header \(2, 3\) asks for 18 bytes, it has 17"),
-        (idx_bytes(0x08, (2, 3), bytes(7)), r"too long: its header \(2, 3\) asks for 18 bytes, it has 19"),
+        (idx_bytes(0x08, (2, 3), bytes(7)), r"too long: its header \(2, 3\) asks for 18 bytes, it has more"),
         (idx_bytes(0x0D, (2, 3), bytes(6)), "truncated"),
         (idx_bytes(0x0E, (2**32 - 1,) * 8, bytes(6)), "truncated"),
         (idx_bytes(0x08, (0, 28, 28), b""), r"holds no values: the sizes in its header are \(0, 28, 28\)"),

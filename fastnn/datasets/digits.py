@@ -13,8 +13,8 @@ def load_digits(dtype: DTypeLike = "float32") -> tuple[Split, Split]:
 
     Parameters
     ----------
-    dtype : {"float32", "float64"}
-        Type of the pixels.
+    dtype : {"float32", "float64", "uint8"}
+        Type of the pixels; "uint8" gives the bytes as they are stored, 0 to 255.
 
     Returns
     -------
