@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from fastnn import datasets
-from fastnn.datasets import archives, cifar10, homes, imdb
+from fastnn.datasets import archives, cifar10, homes, imdb, svhn
 
 RNG = np.random.default_rng(5)
 
@@ -254,7 +254,7 @@ def write_svhn(folder: Path, m: int = 4, **changes) -> np.ndarray:
     images = bytes_of(32, 32, 3, m)
     variables = {"X": images, "y": np.array([[1], [9], [10], [2]], np.uint8)} | changes
     for name in ("train_32x32.mat", "test_32x32.mat"):
-        matlab.savemat(folder / name, variables, do_compression=True)
+        matlab.savemat(folder / name, variables, do_compression=name.startswith("train"))
     return images
 
 
@@ -271,10 +271,12 @@ def test_svhn(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"X": np.zeros((32, 32, 3, 5), np.uint8)}, r"X has the shape \(32, 32, 3, 5\), y \(4, 1\)"),
-        ({"X": np.zeros((32, 32, 3, 4))}, "X is of type double"),
+        ({"X": np.zeros((32, 32, 3, 5), np.uint8)}, r"X is uint8 \(32, 32, 3, 5\), y \(4, 1\)"),
+        ({"X": np.zeros((32, 32, 3, 4))}, "X is float64"),
+        ({"X": np.zeros((2, 2), complex)}, "X is not an array of real numbers"),
         ({"y": np.array([[1], [0], [3], [4]], np.uint8)}, "its labels go from 0 to 4"),
-        ({"m": 4, "X": "text"}, "not a file of SVHN"),
+        ({"X": "text"}, "X is not an array of real numbers"),
+        ({"Y": [1], "y": {"a": 1}}, "y is not an array of real numbers"),
     ],
 )
 def test_foreign_mat_files(tmp_path, changes, message):
@@ -290,10 +292,17 @@ def test_damaged_mat_files(tmp_path):
     whole = path.read_bytes()
     for content in (b"", whole[:50], whole[:200], whole[:-20], b"<!DOCTYPE html>" + bytes(400)):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"test_32x32\.mat is damaged, truncated or not a file of SVHN"):
+        with pytest.raises(ValueError, match=r"test_32x32\.mat is damaged, truncated or not a file"):
             datasets.load_svhn(tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks test_32x32\.mat\n"):
+        datasets.load_svhn(tmp_path)
+
+
+def test_a_compressed_array_within_bounds(tmp_path, monkeypatch):
+    write_svhn(tmp_path)
+    monkeypatch.setattr(svhn, "MAX_ARRAY", 10_000)
+    with pytest.raises(ValueError, match=r"train_32x32\.mat is damaged.*: an array asks for 12\d\d\d bytes"):
         datasets.load_svhn(tmp_path)
 
 
@@ -469,7 +478,6 @@ def test_checksums_are_md5_sums():
     [
         ("pooch", lambda folder: datasets.load_mnist(), r"needs pooch: pip install fastnn-cpu\[data\]"),
         ("pooch", lambda folder: datasets.load_mnist(folder, download=True), r"download=True needs pooch: .*\[data\]"),
-        ("scipy.io", datasets.load_svhn, r"load_svhn needs SciPy: pip install fastnn-cpu\[data\]"),
         ("sklearn.feature_extraction.text", datasets.load_imdb, r"load_imdb needs scikit-learn: .*\[sklearn\]"),
     ],
 )

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn.datasets import homes
-from fastnn.datasets.archives import MAX_DEFLATION
-from fastnn.datasets.extras import require
 from fastnn.datasets.fetching import obtain
 from fastnn.datasets.images import Split, as_inputs, input_dtype
+from fastnn.datasets.matlab import read_matlab
 
 FILES = ("train_32x32.mat", "test_32x32.mat")
 SIDE, COLOURS = 32, 3
+MAX_ARRAY = 1 << 30  # bytes; the training part's pixels have 225 MB
 ZERO = 10  # MATLAB counts from 1: the digit 0 has the last label
 
 
@@ -24,8 +24,6 @@ def load_svhn(
     data_dir: str | PathLike[str] | None = None, dtype: DTypeLike = "float32", *, download: bool = False
 ) -> tuple[Split, Split]:
     """Load SVHN's cropped digits: colour pictures of house numbers, 32x32 pixels.
-
-    The files are read by SciPy (the extra ``data``).
 
     Parameters
     ----------
@@ -50,8 +48,6 @@ def load_svhn(
         A file is damaged or holds something else.
     ConnectionError
         The download failed.
-    ImportError
-        SciPy is not installed.
 
     References
     ----------
@@ -59,8 +55,7 @@ def load_svhn(
     feature learning. NIPS workshop (2011), http://ufldl.stanford.edu/housenumbers/
     """
     dtype = input_dtype(dtype)
-    matlab = require("scipy.io", "SciPy", "data", "load_svhn")
-    train, test = (_read(path, matlab, dtype) for path in obtain(homes.SVHN, data_dir, download, _find))
+    train, test = (_read(path, dtype) for path in obtain(homes.SVHN, data_dir, download, _find))
     return train, test
 
 
@@ -71,12 +66,15 @@ def _find(folder: Path) -> list[Path]:
     return paths
 
 
-def _read(path: Path, matlab: Any, dtype: np.dtype[Any]) -> Split:
-    try:
-        images, labels = _variables(path, matlab)
-    except Exception as error:  # SciPy's reader fails in every way on damaged files
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is damaged, truncated or not a file of SVHN ({reason})") from error
+def _read(path: Path, dtype: np.dtype[Any]) -> Split:
+    found = read_matlab(path, ("X", "y"), MAX_ARRAY)
+    images, labels = found["X"], found["y"]
+    m = images.shape[-1]
+    if images.dtype != np.uint8 or images.shape != (SIDE, SIDE, COLOURS, m) or labels.shape != (m, 1) or m == 0:
+        raise ValueError(
+            f"{path} is not a file of SVHN: X is {images.dtype} {images.shape}, y {labels.shape}, "
+            f"not uint8 ({SIDE}, {SIDE}, {COLOURS}, m) and (m, 1)"
+        )
     y = labels.ravel().astype(np.int64)
     if y.min() < 1 or y.max() > ZERO:
         raise ValueError(
@@ -84,18 +82,3 @@ def _read(path: Path, matlab: Any, dtype: np.dtype[Any]) -> Split:
         )
     y[y == ZERO] = 0
     return as_inputs(np.ascontiguousarray(images.transpose(3, 2, 0, 1)), dtype), y
-
-
-def _variables(path: Path, matlab: Any) -> tuple[Any, Any]:
-    """X (32, 32, 3, m) and y (m, 1), read after a look at their headers."""
-    headers = {name: (shape, kind) for name, shape, kind in matlab.whosmat(path)}
-    (shape, kind), (label_shape, label_kind) = headers["X"], headers["y"]
-    m = shape[-1]
-    if shape != (SIDE, SIDE, COLOURS, m) or label_shape != (m, 1) or m == 0:
-        raise ValueError(f"X has the shape {shape}, y {label_shape}")
-    if kind != "uint8" or label_kind not in ("uint8", "double"):
-        raise ValueError(f"X is of type {kind}, y of type {label_kind}")
-    if m * SIDE * SIDE * COLOURS > path.stat().st_size * MAX_DEFLATION:
-        raise ValueError(f"X of the shape {shape} is more than {path.stat().st_size} bytes can hold")
-    found = matlab.loadmat(path, variable_names=["X", "y"])
-    return found["X"], found["y"]
