@@ -102,6 +102,12 @@ def test_emnist_out_of_its_archive(tmp_path):
     assert datasets.load_emnist(tmp_path, "mnist")[0][0].shape == (2, 16)
     with pytest.raises(ValueError, match=r"gzip\.zip has no member emnist-letters-train"):
         datasets.load_emnist(tmp_path, "letters")
+    with zipfile.ZipFile(tmp_path / "gzip.zip", "a", zipfile.ZIP_DEFLATED) as archive:
+        for part in ("train", "test"):
+            for name in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+                archive.writestr(f"gzip/emnist-digits-{part}-{name}.gz", bytes(100_000))
+    with pytest.raises(ValueError, match=r"gzip\.zip is damaged: it cannot hold 100000 bytes of emnist-digits-train"):
+        datasets.load_emnist(tmp_path, "digits")
     content = bytearray((tmp_path / "gzip.zip").read_bytes())
     content[content.index(b"\x1f\x8b") + 30] ^= 1
     (tmp_path / "gzip.zip").write_bytes(content)
@@ -112,7 +118,7 @@ def test_emnist_out_of_its_archive(tmp_path):
     assert [path.name for path in tmp_path.glob("emnist*")] == []  # nothing half-written
 
 
-def test_a_header_cannot_ask_for_more_memory_than_the_file_could_fill(tmp_path, monkeypatch):
+def test_a_header_cannot_ask_for_more_memory_than_the_file_could_fill(tmp_path):
     header = b"\0\0\x0e\x03" + struct.pack(">3I", 60000, 28000, 28000)
     path = tmp_path / "bomb"
     for content in (header, gzip.compress(header)):
@@ -299,6 +305,19 @@ def test_damaged_mat_files(tmp_path):
         datasets.load_svhn(tmp_path)
 
 
+def test_checksum_of_a_compressed_array(tmp_path):
+    write_svhn(tmp_path)
+    packed = tmp_path / "train_32x32.mat"
+    whole = packed.read_bytes()
+    (size,) = struct.unpack_from("<I", whole, 132)
+    checksum = 136 + size - 4
+    without = whole[:132] + struct.pack("<I", size - 4) + whole[136:checksum] + whole[136 + size :]
+    for content in (without, whole[:checksum] + bytes([whole[checksum] ^ 1]) + whole[checksum + 1 :]):
+        packed.write_bytes(content)
+        with pytest.raises(ValueError, match=r"train_32x32\.mat is damaged, truncated or not a file"):
+            datasets.load_svhn(tmp_path)
+
+
 def test_a_compressed_array_within_bounds(tmp_path, monkeypatch):
     write_svhn(tmp_path)
     monkeypatch.setattr(svhn, "MAX_ARRAY", 10_000)
@@ -314,7 +333,7 @@ REVIEWS = {
     "train/pos/10_8.txt": "a good one",
     "train/neg/2_4.txt": "bad bad",
     "test/pos/0_10.txt": "good unseen",
-    "test/neg/1_2.txt": "bad film",
+    "test/neg/1_2.txt": "bad one",
     "train/unsup/0_0.txt": "other words",
     "train/urls_pos.txt": "http",
 }
@@ -336,7 +355,7 @@ def test_imdb_wherever_it_is(tmp_path, kind):
     (train, y), (test, y_test) = datasets.read_imdb(place)
     assert train == ["bad film", "bad bad", "Good good film, fin\u00e9", "a good one"]
     assert y.tolist() == [0, 0, 1, 1]
-    assert test == ["good unseen", "bad film"]
+    assert test == ["good unseen", "bad one"]
     assert y_test.tolist() == [1, 0]
     assert y.dtype == np.int64
 
@@ -347,15 +366,15 @@ def test_imdb_as_numbers(tmp_path):
     (X, y), (X_test, _) = datasets.load_imdb(tmp_path, "counts")
     assert X.format == "csr"
     assert X.dtype == np.float32
-    # the vocabulary of the training part, in alphabetical order: bad, film, fine, good, one
+    # the vocabulary of the training part, in alphabetical order: bad, film, finé, good, one
     np.testing.assert_array_equal(X.toarray(), [[1, 1, 0, 0, 0], [2, 0, 0, 0, 0], [0, 1, 1, 2, 0], [0, 0, 0, 1, 1]])
-    np.testing.assert_array_equal(X_test.toarray(), [[0, 0, 0, 1, 0], [1, 1, 0, 0, 0]])
+    np.testing.assert_array_equal(X_test.toarray(), [[0, 0, 0, 1, 0], [1, 0, 0, 0, 1]])
     assert len(y) == 4
-    (T, _), (T_test, _) = datasets.load_imdb(tmp_path, dtype="float64", max_features=3)
-    assert T.shape == (4, 3)  # bad, film, good
-    weights = np.log(5 / 3) + 1, np.log(5 / 3) + 1  # of training rows: each of the three occurs in two
-    np.testing.assert_allclose(T_test.toarray()[1, :2], np.array(weights) / np.hypot(*weights))
+    (T, _), (T_test, _) = datasets.load_imdb(tmp_path, dtype="float64")
+    weights = np.log(5 / 3) + 1, np.log(5 / 2) + 1  # of four training reviews two have "bad", one has "one"
+    np.testing.assert_allclose(T_test.toarray()[1, [0, 4]], np.array(weights) / np.hypot(*weights))
     assert T.dtype == np.float64
+    assert datasets.load_imdb(tmp_path, max_features=3)[0][0].shape == (4, 3)
 
 
 @pytest.mark.parametrize(
