@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +83,17 @@ def test_names_are_found_when_asked_for():
     assert set(interchange.__all__) <= set(dir(interchange))
     with pytest.raises(AttributeError, match="no attribute 'to_keras'"):
         interchange.to_keras  # noqa: B018
+
+
+@pytest.mark.parametrize("library", ["torch", "sklearn", "onnx"])
+def test_a_missing_library_is_named(library, monkeypatch):
+    import fastnn.interchange as interchange
+
+    for name in (library, f"{library}.base"):  # the second in the place of one that has been imported
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"fastnn.interchange.{library}", raising=False)
+    with pytest.raises(ImportError, match=f"to_{library} .*: pip install .*{library}"):
+        getattr(interchange, f"to_{library}")
 
 
 # --- PyTorch ----------------------------------------------------------------------------------------------------------
@@ -346,6 +360,8 @@ def test_sklearn_refuses(sklearn):
     with pytest.raises(ValueError, match="not fitted"):
         from_sklearn(ours.MLPClassifier())
     y = X[:, 0] > 0
+    with pytest.raises(ValueError, match=r"two labels or more; got classes_=\[True\]"):
+        from_sklearn(ours.MLPClassifier((4,), solver="lbfgs", max_iter=1).fit(X, y | True))
     with pytest.raises(ValueError, match="preset='tabular'"):
         from_sklearn(ours.MLPClassifier((4,), preset="tabular", max_iter=1).fit(X, y))
     with pytest.raises(ValueError, match="n_ensemble=2"):
@@ -413,3 +429,20 @@ def test_onnx_file_and_labels(onnx, tmp_path):
     with pytest.raises(TypeError):
         to_onnx(net, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parent.parent / "docs" / "interchange.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the suite runs outside the source tree")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_the_python_of_the_page_runs(torch, sklearn, onnx, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)

@@ -160,13 +160,16 @@ def from_sklearn(estimator: Any) -> Network:
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neural_network import MLPClassifier
     >>> from fastnn.interchange import from_sklearn
-    >>> from_sklearn(MLPClassifier((8,), max_iter=1000, random_state=0).fit(*load_iris(return_X_y=True)))
+    >>> X, y = load_iris(return_X_y=True)
+    >>> from_sklearn(MLPClassifier((8,), solver="lbfgs", max_iter=1000, random_state=0).fit(X, y))
     Network((4, 8, 3), activation=['relu'], loss='softmax_cross_entropy', dtype='float64')
     """
     if not isinstance(estimator, MLPClassifier | MLPRegressor | BaseMLP):
         kinds = "an MLPClassifier or MLPRegressor of sklearn.neural_network or fastnn.sklearn"
         raise TypeError(f"estimator must be {kinds}; got {type(estimator).__name__}")
     check_is_fitted(estimator, "coefs_")
+    if is_classifier(estimator) and len(estimator.classes_) < 2:
+        raise ValueError(f"estimator must know two labels or more; got classes_={estimator.classes_.tolist()}")
     net = _own(estimator) if isinstance(estimator, BaseMLP) else _theirs(estimator)
     if is_classifier(estimator) and estimator._label_binarizer.y_type_ != "multilabel-indicator":
         _, net.state.classes = as_classes(estimator.classes_, net.sizes[-1], None, "estimator.classes_", learns=True)

@@ -14,6 +14,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("to_torch and from_torch need PyTorch: pip install torch", name="torch") from error
 
+from fastnn._checks import check_flag
 from fastnn._kernels.contract import Activation as Unit
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation, find_activation, leaky_relu
@@ -113,7 +114,7 @@ def to_torch(net: Network, output: bool = False) -> nn.Sequential:
     Raises
     ------
     TypeError
-        If net is no network.
+        If net is no network, or output no flag.
     ValueError
         If an activation is one of your own, or if without the output unit predictions would differ: of a network
         trained with ``scale_targets``, or of quantiles with ``crossing=False``.
@@ -130,6 +131,7 @@ def to_torch(net: Network, output: bool = False) -> nn.Sequential:
     )
     """
     net = check_network(net)
+    check_flag("output", output)
     check_activations(net, _MODULES, "PyTorch")
     ending = _ending(net)
     if not output and any(isinstance(step, Ascending | TargetScale) for step in ending):
@@ -245,7 +247,9 @@ def from_torch(module: nn.Sequential, loss: str | Loss | None = None) -> Network
     if scale is not None:
         if not found.has_units:
             raise ValueError(f"module ends in TargetScale, in the targets' units; loss={found.name!r} is not in units")
-        net.state.target_scale = Standardizer(scale.mean.cpu().numpy(), scale.deviation.cpu().numpy())
+        net.state.target_scale = Standardizer(
+            *(buffer.double().cpu().numpy() for buffer in (scale.mean, scale.deviation))
+        )
     return net
 
 
