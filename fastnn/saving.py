@@ -54,7 +54,7 @@ def save(
     TypeError
         If the optimizer or the random generator is of a class of your own, which ``load`` does not know.
     """
-    _write_atomically(Path(path), to_bytes(architecture, state, metadata))
+    write_atomically(Path(path), to_bytes(architecture, state, metadata))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Architecture, State]:
@@ -254,7 +254,8 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     return np.random.Generator(bit_generator)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with temporary.open("xb") as file:  # with the mode of any new file, which mkstemp would not give
