@@ -23,7 +23,7 @@ pytest.importorskip("safetensors")
 README = Path(__file__).parent.parent / "README.md"
 GUIDE, DATA = (README.parent / "docs" / name for name in ("guide.md", "data.md"))
 SKLEARN = [README.parent / "docs" / name for name in ("scikit-learn.md", "recipes.md")]
-OTHERS = [README.parent / name for name in ("docs/interchange.md", "bench/README.md")]
+OTHERS = [README.parent / name for name in ("docs/interchange.md", "docs/backend.md", "bench/README.md")]
 PAGES = {str(page.relative_to(README.parent)): page for page in (README, GUIDE, DATA, *SKLEARN, *OTHERS)}
 needs_readme = pytest.mark.skipif(not README.exists(), reason="the suite runs outside the source tree")
 ON_NUMPY = ["--backend", "numpy"]

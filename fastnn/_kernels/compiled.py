@@ -127,6 +127,15 @@ class CompiledKernels(ABC):
         job.bind(parameters, data, gradient=gradient, l2=l2 / m)
         return self.finish(job) + penalty(model, parameters, l2 / m)
 
+    def sample_gradients(
+        self, model: Model, parameters: Array, data: Data, losses: npt.NDArray[np.float64], gradients: Array
+    ) -> None:
+        """Write each sample's loss and its gradient: in steps of one sample each, which change nothing."""
+        request = Request(len(data.X), 1, backward=True, stored=isinstance(data.X, Rows))
+        job = self.prepare(model, parameters.itemsize, request)
+        job.bind(parameters, data, losses=losses, gradient=gradients)
+        self.finish(job)
+
     def minibatch_epoch(
         self,
         model: Model,

@@ -7,6 +7,7 @@ preallocated (m samples, s_l units in layer l, P parameters, ``real`` is float32
 - ``forward(model, parameters, X, out)``: the output unit's values A_L of every row.
 - ``loss(model, parameters, data, l2)``: the regularised cost J.
 - ``loss_and_gradient(model, parameters, data, l2, gradient)``: J, and dJ/dtheta laid out like ``parameters``.
+- ``sample_gradients(model, parameters, data, losses, gradients)``: each sample's loss, (m,), and its gradient, (m, P).
 - ``sgd_epoch(model, parameters, data, order, optimizer, losses, epochs=1)``: one step a sample.
 - ``minibatch_epoch(model, parameters, data, order, batch_size, optimizer, losses, epochs=1)``: one step a batch; the
   last batch of an epoch may be smaller. ``batch_size >= m`` is gradient descent.

@@ -305,6 +305,15 @@ def loss_and_gradient(model: Model, parameters: Array, data: Data, l2: float, gr
     return backpropagate(model, parameters, data, decay, gradient) + penalty(model, parameters, decay)
 
 
+def sample_gradients(
+    model: Model, parameters: Array, data: Data, losses: npt.NDArray[np.float64], gradients: Array
+) -> None:
+    """Write each sample's loss and its gradient."""
+    for i in range(len(data.X)):
+        sample = take(data, slice(i, i + 1))
+        losses[i] = loss_and_gradient(model, parameters, sample, 0.0, gradients[i])
+
+
 # --- training -------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,7 @@ def simd_level() -> str:
 compiled_kernels = _Kernels()
 dense_forward, forward = compiled_kernels.dense_forward, compiled_kernels.forward
 loss, loss_and_gradient = compiled_kernels.loss, compiled_kernels.loss_and_gradient
+sample_gradients = compiled_kernels.sample_gradients
 sgd_epoch, minibatch_epoch = compiled_kernels.sgd_epoch, compiled_kernels.minibatch_epoch
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "loss",
     "loss_and_gradient",
     "minibatch_epoch",
+    "sample_gradients",
     "sgd_epoch",
     "shuffle_grid",
     "simd_level",

@@ -288,6 +288,8 @@ def take_steps(job: Job, like: Reals, thread: int, first: int, last: int) -> Non
             limit_norm(job)
             run_phase(job, like, thread, UPDATE, 0, job.blocks)
         numbers(job.losses)[step] = total / job.batch_rows
+        if not job.training:
+            job.gradient += job.n_parameters * job.itemsize  # the next step's
 
 
 @kernel

@@ -1,22 +1,4 @@
-"""A backend for other tools: calls of microseconds, on a network whose work is prepared once.
-
-`prepare` allocates, compiles and checks what does not depend on the samples. The `Prepared` that it returns then checks
-shapes and dtypes, writes addresses into a struct, and runs the kernels without Python's lock.
-
-Examples
---------
->>> import numpy as np
->>> import fastnn
->>> net = fastnn.Network((20, 16, 2), rng=1)
->>> prepared = fastnn.backend.prepare(net, rows=1)
->>> X, y, out = np.ones((1, 20), np.float32), np.array([1]), np.empty((1, 2), np.float32)
->>> prepared.forward(X, out=out) is out
-True
->>> loss_before = prepared.step(X, y)  # of the samples, under the parameters before the step
->>> J, gradient = prepared.loss_and_gradient(X, y)
->>> J < loss_before
-True
-"""
+"""Calls of microseconds, on a network whose work is prepared once."""
 
 from __future__ import annotations
 
@@ -28,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _kernels
-from fastnn._checks import check_integer, check_real
+from fastnn._checks import check_integer
 from fastnn._kernels import contract, reference
 from fastnn._kernels.compiled import CompiledKernels, is_plain
 from fastnn._kernels.contract import Array, Data, Integers
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job
+from fastnn.backend.arrays import as_array, check_array, check_network, described
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer, find_optimizer, layer_factors
 
@@ -64,45 +47,7 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
     TypeError, ValueError
         If an argument does not fit.
     """
-    if not isinstance(network, Network):
-        raise TypeError(f"network must be a fastnn.Network; got {type(network).__name__}")
-    return Prepared(network, check_integer("rows", rows, low=1), optimizer)
-
-
-def objective(
-    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
-) -> Callable[[npt.ArrayLike], tuple[float, npt.NDArray[np.float64]]]:
-    """Return the cost of a network as a function of its parameters, for ``scipy.optimize.minimize(..., jac=True)``.
-
-    Parameters
-    ----------
-    network : Network
-        Each call writes the parameters into it.
-    X, y, l2, sample_weight
-        As in ``Network.loss_and_gradient``; they are checked once.
-
-    Returns
-    -------
-    callable
-        ``f(theta)``, theta (P,) laid out like ``Network.parameters``, returns J and its gradient, (P,), in float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument does not fit.
-    """
-    if not isinstance(network, Network):
-        raise TypeError(f"network must be a fastnn.Network; got {type(network).__name__}")
-    l2, data = check_real("l2", l2, low=0), network._given(X, y, sample_weight).data
-    model, parameters, kernels = network.architecture.model, network.state.parameters, _kernels.kernels()
-    gradient = np.empty_like(parameters)
-
-    def cost(theta: npt.ArrayLike) -> tuple[float, npt.NDArray[np.float64]]:
-        parameters[:] = theta
-        J = float(kernels.loss_and_gradient(model, parameters, data, l2, gradient))
-        return J, gradient.astype(np.float64)
-
-    return cost
+    return Prepared(check_network(network), check_integer("rows", rows, low=1), optimizer)
 
 
 class Prepared:
@@ -110,12 +55,14 @@ class Prepared:
 
     Samples are arrays of the network's dtype, (rows, n_in), in C order; targets are labels as int64, (rows,), for a
     cross entropy or hinge, or a matrix of the network's dtype, (rows, K), for sigmoid outputs, hinge (0 and 1) and real
-    targets, (rows, 1) for several quantiles. Nothing is converted, and values are not looked at, but for labels, which
-    must be those of a class, 0 .. K - 1: places in ``Network.classes``. Of a network trained with ``scale_targets``,
-    targets and outputs are standardised; of one trained with a ``scale``, samples are scaled ones. With ``out``, no
-    array is allocated.
+    targets, (rows, 1) for several quantiles. They are NumPy's, or of anything with DLPack or the array interface, and
+    are read and written where they lie: nothing is converted. Values are not looked at, but for labels, which must be
+    those of a class, 0 .. K - 1: places in ``Network.classes``. Of a network trained with ``scale_targets``, targets
+    and outputs are standardised; of one trained with a ``scale``, samples are scaled ones. With ``out``, no array is
+    allocated; what is returned is ``out`` itself.
 
-    Several threads may call it at once, but only one at a time may take steps.
+    Several threads may call it at once, but only one at a time may take steps. A copy or a pickle is prepared anew, for
+    a copy of the network.
     """
 
     def __init__(self, network: Network, rows: int, optimizer: str | Optimizer | None) -> None:
@@ -144,6 +91,10 @@ class Prepared:
             self._idle[request] = [] if self._kernels is None else [self._new_job(request)]
         self._taken_up: contract.Optimizer | None = None
 
+    def __reduce__(self) -> tuple[Callable[..., Prepared], tuple[Network, int, Optimizer]]:
+        """Return how a copy is made, also in another process: it is prepared anew, of a copy of the network."""
+        return prepare, (self._network, self._rows, self._optimizer)
+
     def forward(self, X: Array, out: Array | None = None) -> Array:
         """Return the output unit's values A_L, (rows, K), in ``out`` if it is given.
 
@@ -152,16 +103,16 @@ class Prepared:
         TypeError, ValueError
             If an array has another type, dtype, shape or order.
         """
-        self._check("X", X, self._samples)
+        dtype = self._architecture.dtype
+        X = check_array("X", X, dtype, self._samples)
         if out is None:
-            out = np.empty(self._outputs, self._architecture.dtype)
-        else:
-            self._check("out", out, self._outputs, written=True)
+            out = np.empty(self._outputs, dtype)
+        outputs = check_array("out", out, dtype, self._outputs, written=True)
         if self._kernels is None:
-            reference.forward(self._architecture.model, self._network.state.parameters, X, out)
+            reference.forward(self._architecture.model, self._network.state.parameters, X, outputs)
         else:
-            self._run(self._forward, Data(X, _NO_LABELS, X[:0]), out=out)
-        self._architecture.loss.arrange(out)
+            self._run(self._forward, Data(X, _NO_LABELS, X[:0]), out=outputs)
+        self._architecture.loss.arrange(outputs)
         return out
 
     def loss_and_gradient(self, X: Array, y: npt.NDArray[Any], out: Array | None = None) -> tuple[float, Array]:
@@ -175,16 +126,16 @@ class Prepared:
         data, parameters = self._data(X, y), self._network.state.parameters
         if out is None:
             out = np.empty_like(parameters)
-        else:
-            self._check("out", out, parameters.shape, written=True)
+        gradient = check_array("out", out, parameters.dtype, parameters.shape, written=True)
         if self._kernels is None:
-            return reference.loss_and_gradient(self._architecture.model, parameters, data, 0.0, out), out
-        return self._run(self._gradient, data, gradient=out), out
+            return reference.loss_and_gradient(self._architecture.model, parameters, data, 0.0, gradient), out
+        return self._run(self._gradient, data, gradient=gradient), out
 
     def step(self, X: Array, y: npt.NDArray[Any]) -> float:
         """Take one step of the optimizer from these samples; return their mean loss before it.
 
-        The same as ``fit`` with these samples as one batch. That a parameter stays finite is not checked.
+        The same as ``fit`` with these samples as one batch, without a penalty: online learning with rows=1. The
+        parameters change in place, so the next ``forward`` sees the step. That a parameter stays finite is not checked.
 
         Raises
         ------
@@ -243,14 +194,14 @@ class Prepared:
         return self._taken_up
 
     def _data(self, X: Array, y: npt.NDArray[Any]) -> Data:
-        self._check("X", X, self._samples)
-        if isinstance(y, np.ndarray) and y.dtype == np.int64 and self._architecture.loss.classifies:
+        dtype, loss = self._architecture.dtype, self._architecture.loss
+        X, y = check_array("X", X, dtype, self._samples), as_array("y", y)
+        if isinstance(y, np.ndarray) and y.dtype == np.int64 and loss.classifies:
             self._check_labels(y)
             return Data(X, y, X[:0])
-        if self._architecture.loss.chooses:
-            raise TypeError(f"y must be labels, an array of int64; got {_described(y)}")
-        self._check("y", y, self._targets)
-        return Data(X, _NO_LABELS, y)
+        if loss.chooses:
+            raise TypeError(f"y must be labels, an array of int64; got {described(y)}")
+        return Data(X, _NO_LABELS, check_array("y", y, dtype, self._targets))
 
     def _check_labels(self, y: npt.NDArray[Any]) -> None:
         """Refuse labels of no class, by which kernels would write outside of their memory."""
@@ -259,20 +210,3 @@ class Prepared:
         low, high = (y[0], y[0]) if self._rows == 1 else (y.min(), y.max())
         if low < 0 or high >= self._classes:
             raise ValueError(f"y must hold labels from 0 to {self._classes - 1}; found {low if low < 0 else high}")
-
-    def _check(self, name: str, array: Array, shape: tuple[int, ...], written: bool = False) -> None:
-        if not isinstance(array, np.ndarray) or array.dtype != self._architecture.dtype:
-            raise TypeError(f"{name} must be an array of {self._architecture.dtype}; got {_described(array)}")
-        flags = array.flags
-        if array.shape != shape or not (flags.c_contiguous and flags.aligned):
-            raise ValueError(f"{name} must have shape {shape}, in C order; got shape {array.shape}{_order(array)}")
-        if written and not flags.writeable:
-            raise ValueError(f"{name} must be writable; got a read-only array")
-
-
-def _described(array: object) -> str:
-    return f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-
-
-def _order(array: Array) -> str:
-    return "" if array.flags.c_contiguous else ", not in C order"
