@@ -46,7 +46,7 @@ def check_array(
     ValueError
         If it has another shape or order, or is to be written and read-only.
     """
-    array = as_array(name, values)
+    array = values if type(values) is np.ndarray else as_array(name, values)
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"{name} must be an array of {dtype}; got {described(array)}")
     flags = array.flags
