@@ -80,6 +80,28 @@ def test_input_gradients_in_parts(backend, monkeypatch):
     assert fastnn.backend.input_gradient(net, X, y).tobytes() == whole.tobytes()
 
 
+def test_samples_as_they_are_stored_with_a_scale(backend):
+    """Derivatives are by the numbers that are given, not by the scaled ones."""
+    rng = np.random.default_rng(0)
+    net = fastnn.Network((3, 4, 2), "tanh", dtype="float64", rng=1)
+    X, y = rng.integers(0, 200, (6, 3)).astype(np.uint8), rng.integers(0, 2, 6)
+    net.fit(X, y, epochs=1, scale="standard")
+
+    def losses(X):
+        return np.array([net.loss(X[i : i + 1], y[i : i + 1]) for i in range(6)])
+
+    wide = X.astype(float)
+    expected = slopes(losses, wide, step=1e-3)
+    for given in (X, wide):
+        assert_close(fastnn.backend.input_gradient(net, given, y), expected, "float64", "by y", slack=1e4)
+        mean = fastnn.backend.per_sample_gradients(net, given, y).mean(axis=0)
+        assert_close(mean, net.loss_and_gradient(X, y)[1], "float64", "the mean")
+    of_class = [fastnn.backend.input_gradient(net, X, output=k) for k in (0, 1)]
+    probability = net.forward(X)[:, 1:]
+    softmax = np.where(y[:, None] == 1, probability - 1, probability) * (of_class[1] - of_class[0])
+    assert_close(softmax, expected, "float64", "by the logits", slack=1e4)
+
+
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "softmax_cross_entropy"), ("mish", "squared, masked")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_per_sample_gradients_are_those_of_one_row(backend, activation, loss, dtype):

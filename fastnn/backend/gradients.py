@@ -8,7 +8,7 @@ import numpy.typing as npt
 from fastnn import _kernels
 from fastnn._checks import check_integer
 from fastnn._kernels import reference
-from fastnn._kernels.contract import Activation, Array, Data, Loss, Model
+from fastnn._kernels.contract import Activation, Array, Data, Loss, Model, Rows
 from fastnn.backend.arrays import as_given, check_array, check_network
 from fastnn.data import as_samples
 from fastnn.network import Network
@@ -67,7 +67,8 @@ def input_gradient(
     Returns
     -------
     ndarray, (m, n_in)
-        In the network's dtype. Where the network was trained with ``scale_targets``, of standardised targets.
+        In the network's dtype. Where the network was trained with ``scale_targets``, of standardised targets; with a
+        ``scale``, still by X as it is given.
 
     Raises
     ------
@@ -86,9 +87,11 @@ def input_gradient(
         model, data = _of_output(network, X, check_integer("output", output, low=0))
     else:
         data = _data(network, X, y)
-    kernels, W, X = _kernels.kernels(), network.weights[0], data.X
-    out, deltas = np.empty_like(X), _first_deltas(model, network.state.parameters, data)
-    kernels.dense_forward(deltas, W.T, np.zeros(len(W), W.dtype), int(Activation.IDENTITY), 0.0, out)
+    W, samples, deltas = network.weights[0], data.X, _first_deltas(model, network.state.parameters, data)
+    out = np.empty(samples.shape, W.dtype)
+    _kernels.kernels().dense_forward(deltas, W.T, np.zeros(len(W), W.dtype), int(Activation.IDENTITY), 0.0, out)
+    if isinstance(samples, Rows) and samples.inverse is not None:
+        out *= samples.inverse  # by the numbers that were given, which kernels scale
     return out
 
 
@@ -104,7 +107,9 @@ def _of_output(network: Network, X: npt.ArrayLike, k: int) -> tuple[Model, Data]
     architecture, K = network.architecture, network.sizes[-1]
     if k >= K:
         raise ValueError(f"output must be one of the {K} outputs, 0 .. {K - 1}; got {k}")
-    samples = as_samples(as_given("X", X), network.sizes[0], architecture.dtype)
+    samples, scaler = as_samples(as_given("X", X), network.sizes[0], architecture.dtype), network.state.scaler
+    if scaler is not None:
+        samples = scaler.scaled(samples, architecture.dtype)
     targets = np.full((len(samples), K), np.nan, architecture.dtype)
     targets[:, k] = -np.inf
     own = architecture.model
