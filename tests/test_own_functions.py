@@ -106,7 +106,7 @@ def own_case(sizes, activations, loss, m, dtype, seed=0):
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) / 2
     y = rng.integers(0, sizes[-1], m) if loss == "softmax_cross_entropy" else rng.normal(size=(m, sizes[-1]))
-    data = as_data(rng.normal(size=(m, sizes[0])), y, net.architecture)
+    data = as_data(rng.normal(size=(m, sizes[0])).astype(dtype), y, net.architecture)
     return Case(sizes, list(activations), loss, net.architecture.model, net.parameters, data)
 
 
