@@ -22,6 +22,7 @@ from fastnn.data import Windows
 from fastnn.history import History
 from fastnn.losses import find_loss
 from fastnn.network import Network
+from fastnn.schedules import Schedule
 
 Configuration = Mapping[str, Any]
 Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -237,7 +238,7 @@ class _Searching:
         return network.fit(
             X,
             y,
-            validation_data=self._validation(fold),
+            validation_data=self._validation(fold) if _looks(options) else None,
             callback=lambda network, history: self.stops.is_set(),
             check_finite=False,
             progress=False,
@@ -255,6 +256,13 @@ class _Searching:
         X, y, *weights = self._validation(fold) or (self.X, self.y, candidate.fit.get("sample_weight"))
         given = {"sample_weight": weights[0]} if weights else {}
         return network.loss(X, y, **given), network.score(X, y, **given)
+
+
+def _looks(options: Mapping[str, Any]) -> bool:
+    """Return whether a training looks at validation data after each epoch, for more than the record."""
+    rates = options.get("learning_rate"), getattr(options.get("optimizer"), "learning_rate", None)
+    falls = any(isinstance(rate, Schedule) and rate.name == "reduce_on_plateau" for rate in rates)
+    return bool(options.get("early_stopping")) or falls
 
 
 def _as_list(configurations: object) -> list[Configuration]:

@@ -7,15 +7,19 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn import neural_network
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from fastnn import datasets
 from fastnn import sklearn as ours
+from fastnn.network import Network
+from fastnn.search import fit_many
 
 GRID = {"hidden_layer_sizes": [(32,), (64,), (128,)], "alpha": [1e-4, 1e-2], "learning_rate_init": [1e-3, 3e-3]}
 ROWS = (1, 100, 10_000)  # of one call of partial_fit
@@ -50,6 +54,37 @@ def search_times(rounds: int, epochs: int, n_jobs: int) -> tuple[Times, dict[str
     return times, {name: float(search.best_score_) for name, search in searches.items()}
 
 
+def many_times(count: int, rounds: int, epochs: int) -> Times:
+    """Return the seconds of so many networks: by `fit_many`, one by one, and by joblib over scikit-learn."""
+    (X, y), (X_test, y_test) = datasets.load_digits()
+    seeds = range(-(-count // 12))
+    layouts = product([(16,), (32,), (64,), (32, 16)], [1e-3, 3e-3, 1e-2], seeds)
+    configurations = [
+        {"hidden": h, "activation": "relu", "learning_rate": rate, "rng": seed, "epochs": epochs, "batch_size": 200}
+        for h, rate, seed in islice(layouts, count)
+    ]
+
+    def alone(c: dict[str, Any]) -> float:
+        net = Network((784, *c["hidden"], 10), c["activation"], rng=c["rng"])
+        net.fit(X, y, learning_rate=c["learning_rate"], epochs=epochs, batch_size=200)
+        return net.score(X_test, y_test)
+
+    def theirs(c: dict[str, Any]) -> float:
+        rate, seed = c["learning_rate"], c["rng"]
+        kind = neural_network.MLPClassifier
+        model = kind(c["hidden"], learning_rate_init=rate, max_iter=epochs, random_state=seed, alpha=0, tol=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return float(model.fit(X, y).score(X_test, y_test))
+
+    calls: dict[str, Callable[[], object]] = {
+        "fastnn": partial(fit_many, X, y, configurations, validation_data=(X_test, y_test), progress=False),
+        "one after the other": lambda: [alone(each) for each in configurations],
+        "scikit-learn": lambda: Parallel(n_jobs=-1)(delayed(theirs)(each) for each in configurations),
+    }
+    return time_in_turns(calls, rounds)
+
+
 def step_times(rows: int, rounds: int) -> Times:
     """Return the seconds of a call of ``partial_fit`` with so many rows."""
     inputs, hidden, classes = LAYERS
@@ -68,6 +103,11 @@ def tables(rounds: int, epochs: int, jobs: Sequence[int]) -> str:
         times, scores = search_times(rounds, epochs, n_jobs)
         shown = f"{scores['fastnn']:.4f}, {scores['scikit-learn']:.4f}"
         lines.append(_line(f"GridSearchCV, 12 configurations, {epochs} epochs, n_jobs={n_jobs}", times, 1, "s", shown))
+    for count in (12, 100):
+        times, what = many_times(count, rounds, epochs), f"{count} configurations, {epochs} epochs: fit_many, and"
+        lines.append(_line(f"{what} joblib over scikit-learn", times, 1, "s", ""))
+        alone = {"fastnn": times["fastnn"], "scikit-learn": times["one after the other"]}
+        lines.append(_line(f"{what} one fit after the other", alone, 1, "s", ""))
     for rows in ROWS:
         calls = max(5, 2000 // rows)
         lines.append(_line(f"partial_fit, {rows:,} rows", step_times(rows, calls), 1e6, "us", ""))

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
@@ -124,13 +125,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _fit_ensemble(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, weight_val: Any) -> BaseMLP:
-        """Train networks with seeds of their own; the attributes are those of the first."""
+        """Train networks with seeds of their own, side by side; the attributes are those of the first."""
         if self.warm_start:
             raise ValueError("warm_start=True does not support n_ensemble > 1")
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_ensemble)
         members = [clone(self).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
-        for member in members:
-            member.fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=weight_val)
+        validation = {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight_val}
+        threads = self.n_threads or _kernels.get_num_threads()
+        jobs = min(threads, self.n_ensemble)
+        train = delayed(_fit_with_threads)
+        members = Parallel(jobs, prefer="threads")(
+            train(member, threads // jobs, X, y, sample_weight, **validation) for member in members
+        )
         own = self._get_param_names()
         self.__dict__.update({name: value for name, value in vars(members[0]).items() if name not in own})
         self.estimators_ = members
@@ -391,6 +397,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
 
 _DTYPES, _SPARSE = (np.float64, np.float32), ["csr", "csc"]
+
+
+def _fit_with_threads(member: Any, threads: int, *data: Any, **validation: Any) -> Any:
+    """Return a member of an ensemble, trained with so many threads."""
+    own = member.n_threads
+    return member.set_params(n_threads=threads).fit(*data, **validation).set_params(n_threads=own)
 
 
 def _dense(X: Any) -> Array:
