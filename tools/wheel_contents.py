@@ -11,7 +11,8 @@ import zipfile
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
-LARGEST = 1_600_000
+# Half of it are the digits, 850 KB, a quarter the compiled kernels, 430 KB: whatever else grows is looked at here.
+LARGEST = 1_750_000
 SOURCES = {".c", ".cpp", ".h", ".pxd", ".pxi", ".pyx"}
 EXTENSIONS = {".so", ".pyd"}
 REQUIRED = {
