@@ -293,7 +293,8 @@ def _checked(number: int, given: Configuration, X: Any, y: Any, validation: Any)
     try:
         network["sizes"] = (X.shape[1], *([hidden] if isinstance(hidden, int) else hidden), _outputs(network, y))
         check_integer("epochs", fit.get("epochs", 10), low=0)
-        Network(**network).fit(X, y, **fit | {"epochs": 0, "validation_data": validation})
+        finite = number == 0 and fit.get("check_finite", True)  # X is the same for all
+        Network(**network).fit(X, y, **fit | {"epochs": 0, "validation_data": validation, "check_finite": finite})
     except (TypeError, ValueError) as error:
         raise type(error)(f"configurations[{number}]: {error}") from error
     return _Candidate(given, network, fit)
