@@ -6,9 +6,8 @@ import inspect
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from copy import deepcopy
 from dataclasses import dataclass, field
-from html import escape
 from itertools import product
 from threading import Event
 from typing import Any
@@ -23,6 +22,7 @@ from fastnn.history import History
 from fastnn.losses import find_loss
 from fastnn.network import Network
 from fastnn.schedules import Schedule
+from fastnn.training import progress_bar
 
 Configuration = Mapping[str, Any]
 Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -75,6 +75,8 @@ class Search(Sequence[dict[str, Any]]):
 
     def _repr_html_(self) -> str:
         """Return the table as notebooks show it."""
+        from html import escape
+
         rows = [list(record) for record in self.records[:1]]
         rows += [[_shown(value) for value in record.values()] for record in self.records]
         lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
@@ -101,6 +103,10 @@ class _Candidate:
     network: dict[str, Any]
     fit: dict[str, Any]
     outcomes: dict[int, _Outcome] = field(default_factory=dict)
+
+    def build(self) -> Network:
+        """Return a network as it begins: a generator that was given as ``rng`` stays where it is."""
+        return Network(**self.network | {"rng": deepcopy(self.network.get("rng"))})
 
 
 def fit_many(
@@ -188,10 +194,13 @@ class _Searching:
 
     def run(self, n_jobs: int, progress: bool) -> bool:
         """Train all; return whether Ctrl-C ended it."""
+        from concurrent.futures import ThreadPoolExecutor, as_completed  # here: they take milliseconds to import
+
         tasks = [(each, fold) for each in self.candidates for fold in range(len(self.folds or [None]))]
         n_jobs = min(n_jobs, len(tasks))
         threads = max(1, _kernels.get_num_threads() // n_jobs)
-        bar = _bar(len(tasks)) if progress else None
+        interrupted = False
+        bar = progress_bar(len(tasks), " networks") if progress else None
         with ThreadPoolExecutor(n_jobs) as pool:
             futures = [pool.submit(self._train, each, fold, threads) for each, fold in tasks]
             try:
@@ -200,24 +209,21 @@ class _Searching:
                     if bar is not None:
                         bar.update()
             except KeyboardInterrupt:
-                self._stop(futures)
+                interrupted = True
             finally:
-                self._stop(futures)
+                self.stops.set()
+                for future in futures:
+                    future.cancel()
                 if bar is not None:
                     bar.close()
-        return self.stops.is_set() and any(len(each.outcomes) < len(self.folds or [None]) for each in self.candidates)
-
-    def _stop(self, futures: list[Future[None]]) -> None:
-        self.stops.set()
-        for future in futures:
-            future.cancel()
+        return interrupted
 
     def _train(self, candidate: _Candidate, fold: int, threads: int) -> None:
         """Train one network; what goes wrong is its outcome."""
         outcome, began = _Outcome(), time.perf_counter()
         try:
             with _kernels.thread_limit(threads):
-                network = Network(**candidate.network)
+                network = candidate.build()
                 history = self._fit(network, candidate, fold)
                 if history.ended == "callback":
                     return
@@ -294,10 +300,11 @@ def _checked(number: int, given: Configuration, X: Any, y: Any, validation: Any)
         network["sizes"] = (X.shape[1], *([hidden] if isinstance(hidden, int) else hidden), _outputs(network, y))
         check_integer("epochs", fit.get("epochs", 10), low=0)
         finite = number == 0 and fit.get("check_finite", True)  # X is the same for all
-        Network(**network).fit(X, y, **fit | {"epochs": 0, "validation_data": validation, "check_finite": finite})
+        candidate = _Candidate(given, network, fit)
+        candidate.build().fit(X, y, **fit | {"epochs": 0, "validation_data": validation, "check_finite": finite})
     except (TypeError, ValueError) as error:
         raise type(error)(f"configurations[{number}]: {error}") from error
-    return _Candidate(given, network, fit)
+    return candidate
 
 
 def _outputs(network: dict[str, Any], y: Any) -> int:
@@ -351,15 +358,6 @@ def _jobs(n_jobs: int | None) -> int:
     if n_jobs is None:
         return _kernels.get_num_threads()
     return check_integer("n_jobs", n_jobs, low=1)
-
-
-def _bar(total: int) -> Any:
-    """Return a progress bar, where there is a terminal and tqdm."""
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        return None
-    return tqdm(total=total, unit="network", disable=None)
 
 
 def _as_search(candidates: list[_Candidate], folds: int, keep: bool, interrupted: bool) -> Search:

@@ -306,14 +306,14 @@ class _Training:
         if self.bar:
             self.bar.update(samples)
         elif time.perf_counter() - self.began > _BAR_AFTER:
-            self.bar = _progress_bar(self.request.epochs * self.samples, self.visited)
+            self.bar = progress_bar(self.request.epochs * self.samples, " samples", self.visited)
             self.shows_bar = self.bar is not None
 
 
-def _progress_bar(samples: int, visited: int) -> Any:
+def progress_bar(total: int, unit: str, done: int = 0) -> Any:
     """Return a bar for a terminal; None where tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         return None
-    return tqdm(total=samples, initial=visited, unit=" samples", unit_scale=True, disable=None, leave=False)
+    return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=None, leave=False)

@@ -160,3 +160,12 @@ def test_folds_share_the_samples(compiled_backend):
     finally:
         tracemalloc.stop()
     assert peak < big.nbytes / 2
+
+
+def test_a_generator_gives_every_network_the_same_beginning():
+    """As single fits with a generator in that state; it stays where it is."""
+    rng = np.random.default_rng(7)
+    given = {"hidden": (8,), "epochs": 3, "rng": rng}
+    found = fit_many(X, Y, [given, given], validation_data=(X_VAL, Y_VAL))
+    assert found[0]["loss"] == found[1]["loss"]
+    assert rng.integers(1 << 30) == np.random.default_rng(7).integers(1 << 30)
