@@ -79,6 +79,7 @@ PAIRS = [(data, solver) for data in DATA for solver in ("sgd", "adam")]
 PAIRS += [(data, solver) for data in ("two classes", "number") for solver in SOLVERS if solver not in ("sgd", "adam")]
 
 
+@pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`:DeprecationWarning")  # of scikit-learn 1.6 itself
 @pytest.mark.parametrize(("data", "solver"), [*PAIRS, ("classes", "lbfgs"), ("labels", "stopping")])
 def test_the_coefficients_are_scikit_learns(compiled_backend, data, solver):
     """With the same random_state, where all batches are whole: 240 samples, or 200 with a sixth held out, by 40."""
