@@ -61,6 +61,33 @@ def scaled(loss, dtype="float32"):
     return net, X
 
 
+def with_inputs_scaled(dtype, **options):
+    """Return a network that scales its inputs, which are far from 0."""
+    net, X = network(dtype=dtype, **options)
+    X = 300 + 7 * X
+    net.fit(X, X[:, :3], scale="standard", epochs=1)
+    return net, X
+
+
+def table(columns):
+    """Return a frame of some of a table's columns, with missing values, and what is to be predicted of it."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=80) * 10, "age": rng.integers(0, 9, 80).astype(float)})
+    frame["kind"], frame["side"] = rng.choice(["a", "b", "c"], 80), rng.choice(["left", "right"], 80)
+    frame["code"], frame["wild"] = rng.integers(0, 4, 80), rng.random(80) < 0.5
+    frame.loc[::7, "size"], frame.loc[1::9, "kind"] = np.nan, None
+    y = frame["age"].to_numpy() + 2 * (frame["kind"] == "a").to_numpy()
+    return frame[columns], y
+
+
+def of_tables(package, columns, y, **options):
+    """Return an estimator with a preset that has seen a table of a few rows, in a few epochs."""
+    kind = package.MLPRegressor if y.dtype.kind == "f" else package.MLPClassifier
+    model = kind(hidden_layer_sizes=(6,), preset="tabular", max_iter=2, random_state=0, **options)
+    return model.fit(columns, y)
+
+
 def check_same(found, expected):
     """Compare to rounding of the expected array's dtype, relative to its largest element."""
     found = np.asarray(found)
@@ -165,6 +192,33 @@ def test_torch_target_scale(torch, loss):
         to_torch(net)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_torch_input_scale(torch, dtype):
+    from fastnn.interchange import from_torch, to_torch
+
+    net, X = with_inputs_scaled(dtype)
+    module = pickle.loads(pickle.dumps(to_torch(net)))
+    check_same(run_torch(torch, module, X), net.forward(X))
+    np.testing.assert_array_equal(from_torch(module, "squared_error").forward(X), net.forward(X))
+
+
+def test_torch_tables(torch, sklearn):
+    from fastnn import sklearn as ours
+    from fastnn.interchange import from_torch, to_torch
+
+    frame, y = table(["age", "code", "size", "wild"])
+    model = of_tables(ours, frame, y, categorical_features=["code", "wild"])
+    X = frame.to_numpy(dtype=float)
+    module = to_torch(model, output=True)
+    check_same(run_torch(torch, module, X)[:, 0].astype("f"), model.predict(frame).astype("f"))
+    with pytest.raises(ValueError, match=r"module\[0\] is a Tabular"):
+        from_torch(module, "squared_error")
+    with pytest.raises(ValueError, match="column 1 of the table holds categories such as 'a'"):
+        to_torch(of_tables(ours, *table(["age", "kind"])), output=True)
+    with pytest.raises(ValueError, match="must be one network for PyTorch; it is an ensemble of 2"):
+        to_torch(of_tables(ours, X, y, n_ensemble=2))
+
+
 def test_torch_softplus_where_it_is_nearly_z(torch):
     from fastnn.interchange import to_torch
 
@@ -236,7 +290,7 @@ def test_networks_that_do_not_travel(name):
     net, _ = network(activation=["tanh", swish])
     with pytest.raises(ValueError, match=r"hidden layer 2 of net has the activation 'swish'; .*identity, sigmoid"):
         getattr(interchange, name)(net)
-    with pytest.raises(TypeError, match=r"net must be a fastnn\.Network; got str"):
+    with pytest.raises(TypeError, match=r"net must be a fastnn\.Network or an estimator .* got str"):
         getattr(interchange, name)("net")
 
 
@@ -323,6 +377,25 @@ def test_sklearn_target_scale_is_folded_in_float64(sklearn):
         net, X = scaled("squared_error", dtype)
         check_scaled(to_sklearn(net).predict(X), net, X)
         check_scaled(to_sklearn(from_sklearn(to_sklearn(net))).predict(X), net, X)
+
+
+def test_sklearn_input_scale_is_folded_in_float64(sklearn):
+    from fastnn.interchange import to_sklearn
+
+    for dtype in DTYPES:
+        net, X = with_inputs_scaled(dtype, activation="relu")
+        model = to_sklearn(net)
+        assert model.coefs_[0].dtype == np.float64
+        check_same(model.predict(X).astype(dtype), net.forward(X))
+
+
+def test_sklearn_tables(sklearn):
+    from fastnn import sklearn as ours
+    from fastnn.interchange import to_sklearn
+
+    frame, y = table(["age", "kind", "size"])
+    model = of_tables(ours, frame, y, activation="tanh")  # the preset's own is mish
+    check_same(to_sklearn(model).predict(frame).astype("f"), model.predict(frame).astype("f"))
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
@@ -426,6 +499,47 @@ def test_onnx_target_scale(onnx, loss):
 
     net, X = scaled(loss)
     check_scaled(run_onnx(to_onnx(net), X), net, X)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_onnx_input_scale(onnx, dtype):
+    from fastnn.interchange import to_onnx
+
+    net, X = with_inputs_scaled(dtype)
+    check_same(run_onnx(to_onnx(net), X), net.forward(X))
+
+
+def test_onnx_tables(onnx, sklearn):
+    from fastnn import sklearn as ours
+    from fastnn.interchange import to_onnx
+
+    frame, y = table(["side", "age", "kind", "size", "code", "wild"])
+    model = of_tables(
+        ours, frame, (y > 4).astype(int), n_ensemble=2, categorical_features=["side", "kind", "code", "wild"]
+    )
+    frame.loc[0, "side"], frame.loc[1, "code"], frame.loc[2, "size"] = "ahead", 9, 1e200  # unknown, unknown, far out
+    kinds = {"side": str, "kind": str, "wild": bool}
+    inputs = {
+        name: frame[[name]].fillna("").to_numpy(kinds[name]) if name in kinds else frame[[name]].to_numpy(float)
+        for name in frame
+    }
+    inputs = {name: each.astype(object) if each.dtype.kind == "U" else each for name, each in inputs.items()}
+    session = pytest.importorskip("onnxruntime").InferenceSession(to_onnx(model).SerializeToString())
+    check_same(session.run(["outputs"], inputs)[0], model.predict_proba(frame))
+
+
+def test_onnx_tables_of_numbers(onnx, sklearn):
+    from fastnn import sklearn as ours
+    from fastnn.interchange import to_onnx
+
+    frame, y = table(["size", "age"])
+    model = of_tables(ours, frame.to_numpy(), y)
+    found = run_onnx(to_onnx(model), frame.to_numpy())[:, 0]
+    check_same(found.astype("f"), model.predict(frame.to_numpy()).astype("f"))
+    mixed, _ = table(["kind", "age"])
+    mixed["kind"] = [True, 1.5] * 40
+    with pytest.raises(ValueError, match="column 'x0' must have categories of one kind"):
+        to_onnx(of_tables(ours, mixed.to_numpy(dtype=object), y))
 
 
 def test_onnx_file_and_labels(onnx, tmp_path):

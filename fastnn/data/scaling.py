@@ -123,15 +123,24 @@ class Scaler:
             If they have another number of columns, or a deviation is too small for the dtype.
         """
         rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
-        if self.mean.ndim and len(self.mean) != rows.width:
-            raise ValueError(f"scale must be of the {rows.width} columns of X; it is of {len(self.mean)}")
+        mean, inverse = self.numbers(rows.width, dtype)
+        return replace(rows, mean=mean, inverse=inverse)
+
+    def numbers(self, width: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Return the means and 1 / deviations of so many columns, as a network of the dtype computes with them.
+
+        Raises
+        ------
+        ValueError
+            If they are of another number of columns, or not finite in that dtype.
+        """
+        if self.mean.ndim and len(self.mean) != width:
+            raise ValueError(f"scale must be of the {width} columns of X; it is of {len(self.mean)}")
         with np.errstate(over="ignore", divide="ignore"):
-            mean, inverse = (
-                np.full(rows.width, part.astype(dtype)) for part in (self.mean, np.asarray(1 / self.deviation))
-            )
+            mean, inverse = (np.full(width, part.astype(dtype)) for part in (self.mean, np.asarray(1 / self.deviation)))
         if not (np.isfinite(mean) & np.isfinite(inverse)).all():
             raise ValueError(f"scale must have means and 1 / deviations that are finite in {dtype}")
-        return replace(rows, mean=mean, inverse=inverse)
+        return mean, inverse
 
 
 def _measured(X: Samples, columns: bool) -> Scaler:

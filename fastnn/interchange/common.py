@@ -1,8 +1,10 @@
-"""What every way out of a network asks: whether it is one, whether its activations are known there, its order."""
+"""What every way out asks: the networks and the preprocessing, whether activations are known there, outputs' order."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,14 +12,38 @@ from fastnn.architecture import Architecture
 from fastnn.losses import Quantile
 from fastnn.network import Network
 
+if TYPE_CHECKING:
+    from fastnn.sklearn.preprocessing import TabularPreprocessor
 
-def check_network(net: object) -> Network:
-    """Return net if it is a network."""
-    if not isinstance(net, Network):
-        raise TypeError(
-            f"net must be a fastnn.Network; got {type(net).__name__} (from_sklearn makes a network of an estimator)"
-        )
-    return net
+
+class Model(NamedTuple):
+    """What predicts: a network, or the networks of an estimator and the preprocessing of its preset."""
+
+    networks: list[Network]
+    table: TabularPreprocessor | None = None
+
+    def network(self, library: str) -> Network:
+        """Return the network; of an ensemble there are several, which a library may not take."""
+        if len(self.networks) > 1:
+            raise ValueError(f"net must be one network for {library}; it is an ensemble of {len(self.networks)}")
+        return self.networks[0]
+
+
+def model_of(net: object) -> Model:
+    """Return what a network or an estimator of ``fastnn.sklearn`` predicts with."""
+    if isinstance(net, Network):
+        return Model([net])
+    if "fastnn.sklearn.estimator" in sys.modules:  # otherwise net cannot be one of its estimators
+        from fastnn.interchange.sklearn import own_network
+        from fastnn.sklearn.estimator import BaseMLP
+
+        if isinstance(net, BaseMLP):
+            networks = [own_network(member) for member in getattr(net, "estimators_", [net])]
+            return Model(networks, None if net.preset is None else net._preprocessor)
+    raise TypeError(
+        f"net must be a fastnn.Network or an estimator of fastnn.sklearn; got {type(net).__name__} "
+        "(from_sklearn makes a network of scikit-learn's)"
+    )
 
 
 def check_activations(net: Network, known: Collection[str], library: str) -> None:

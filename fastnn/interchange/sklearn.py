@@ -10,6 +10,7 @@ import numpy as np
 try:
     from sklearn.base import is_classifier
     from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import check_is_fitted
 except ModuleNotFoundError as error:
     package = "pip install fastnn-cpu[sklearn]"
@@ -17,7 +18,7 @@ except ModuleNotFoundError as error:
 
 from fastnn._kernels.contract import Array
 from fastnn.data import as_classes
-from fastnn.interchange.common import check_activations, check_network
+from fastnn.interchange.common import check_activations, model_of
 from fastnn.network import Network
 from fastnn.sklearn.estimator import BaseMLP
 
@@ -30,27 +31,28 @@ _LOSSES = {
 }  # fmt: skip
 
 
-def to_sklearn(net: Network) -> MLPClassifier | MLPRegressor:
+def to_sklearn(net: Network | BaseMLP) -> MLPClassifier | MLPRegressor | Pipeline:
     """Return a network as scikit-learn's estimator, as if it had been fitted.
 
     Parameters
     ----------
-    net : Network
+    net : Network or estimator of fastnn.sklearn
         Its parameters are copied. It must have one activation in all hidden layers, identity, sigmoid, tanh or relu,
         no dropout, and a loss that scikit-learn has, without options: softmax or sigmoid cross entropy, squared error,
         Poisson's (scikit-learn 1.7). Labels are kept. Softmax of two classes becomes one sigmoid output, as
-        scikit-learn has it; the scale of ``scale_targets`` is folded into the last layer, in float64.
+        scikit-learn has it; scales of inputs and of targets are folded into the first and the last layer, in float64.
 
     Returns
     -------
-    sklearn.neural_network.MLPClassifier or MLPRegressor
-        Of the network's dtype; with scikit-learn's defaults for all that belongs to training, which a warm start or
-        ``partial_fit`` begins anew from these coefficients.
+    sklearn.neural_network.MLPClassifier or MLPRegressor, or Pipeline
+        Of the network's dtype, or float64 where it has a scale; with scikit-learn's defaults for all that belongs to
+        training, which a warm start or ``partial_fit`` begins anew from these coefficients. Of an estimator with a
+        preset it is a Pipeline of the preset's preprocessing and that.
 
     Raises
     ------
     TypeError
-        If net is no network.
+        If net is neither.
     ValueError
         If scikit-learn has not what the network has; the message names it.
 
@@ -61,7 +63,13 @@ def to_sklearn(net: Network) -> MLPClassifier | MLPRegressor:
     >>> to_sklearn(fastnn.Network((4, 8, 8, 3), "tanh"))
     MLPClassifier(activation='tanh', hidden_layer_sizes=(8, 8))
     """
-    net = check_network(net)
+    model = model_of(net)
+    estimator = _estimator(model.network("scikit-learn"))
+    return estimator if model.table is None else Pipeline([("table", copy.deepcopy(model.table)), ("mlp", estimator)])
+
+
+def _estimator(net: Network) -> MLPClassifier | MLPRegressor:
+    """Return a network as an estimator."""
     settings = {"hidden_layer_sizes": net.sizes[1:-1], "activation": _one_activation(net)}
     _check_loss(net)
     if any(net.dropout):
@@ -96,14 +104,18 @@ def _check_loss(net: Network) -> None:
 
 def _layers(net: Network) -> list[tuple[Array, Array]]:
     """Return copies of the weights and biases as scikit-learn has them."""
-    layers = [(W.copy(), b.copy()) for W, b in zip(net.weights, net.biases, strict=True)]
+    scaler, scale = net.state.scaler, net.state.target_scale
+    dtype = net.dtype if scaler is None and scale is None else np.dtype(np.float64)
+    layers = [(W.astype(dtype), b.astype(dtype)) for W, b in zip(net.weights, net.biases, strict=True)]
+    if scaler is not None:  # (x - u) / s W + b = x W' + b' with W' = W / s, b' = b - u W'
+        W, b = layers[0]
+        W = W / np.broadcast_to(scaler.deviation, len(W))[:, None]
+        layers[0] = W, b - np.broadcast_to(scaler.mean, len(W)) @ W
     W, b = layers[-1]
-    scale = net.state.target_scale
     if net.architecture.loss.chooses and net.sizes[-1] == 2:
         layers[-1] = W[:, 1:] - W[:, :1], b[1:] - b[:1]
     elif scale is not None:
-        layers = [(W.astype(np.float64), b.astype(np.float64)) for W, b in layers]
-        layers[-1] = layers[-1][0] * scale.deviation, layers[-1][1] * scale.deviation + scale.mean
+        layers[-1] = W * scale.deviation, b * scale.deviation + scale.mean
     return layers
 
 
@@ -170,23 +182,34 @@ def from_sklearn(estimator: Any) -> Network:
     check_is_fitted(estimator, "coefs_")
     if is_classifier(estimator) and len(estimator.classes_) < 2:
         raise ValueError(f"estimator must know two labels or more; got classes_={estimator.classes_.tolist()}")
-    net = _own(estimator) if isinstance(estimator, BaseMLP) else _theirs(estimator)
+    return (
+        own_network(_alone(estimator)) if isinstance(estimator, BaseMLP) else _labelled(_theirs(estimator), estimator)
+    )
+
+
+def own_network(estimator: BaseMLP) -> Network:
+    """Return a copy of the network in one of fastnn's estimators, which comes after a preset's preprocessing."""
+    return _labelled(copy.deepcopy(estimator.network_), estimator)
+
+
+def _alone(estimator: BaseMLP) -> BaseMLP:
+    """Return an estimator that is no more than one network."""
+    if estimator.preset is not None:
+        raise ValueError(
+            f"estimator prepares its inputs, preset={estimator.preset!r}, which a network does not; "
+            "to_onnx, to_torch and to_sklearn take the estimator itself, with its preprocessing"
+        )
+    if estimator.n_ensemble > 1:
+        raise ValueError(f"estimator must have one network; got n_ensemble={estimator.n_ensemble}; to_onnx takes it")
+    return estimator
+
+
+def _labelled(net: Network, estimator: Any) -> Network:
+    """Return a network that knows the labels of an estimator."""
     if is_classifier(estimator) and estimator._label_binarizer.y_type_ != "multilabel-indicator":
         _, net.state.classes = as_classes(estimator.classes_, net.sizes[-1], None, "estimator.classes_", learns=True)
         net.state.trained_on_labels = True
     return net
-
-
-def _own(estimator: BaseMLP) -> Network:
-    """Return a copy of the network in one of fastnn's estimators."""
-    if estimator.preset is not None:
-        raise ValueError(
-            f"estimator prepares its inputs, preset={estimator.preset!r}, which a network does not; "
-            "estimator.network_ is what comes after that"
-        )
-    if estimator.n_ensemble > 1:
-        raise ValueError(f"estimator must have one network; got n_ensemble={estimator.n_ensemble}")
-    return copy.deepcopy(estimator.network_)
 
 
 def _theirs(estimator: MLPClassifier | MLPRegressor) -> Network:

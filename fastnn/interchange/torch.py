@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,55 +18,14 @@ from fastnn._checks import check_flag
 from fastnn._kernels.contract import Activation as Unit
 from fastnn._kernels.contract import Array
 from fastnn.activations import Activation, find_activation, leaky_relu
-from fastnn.data import Standardizer
-from fastnn.interchange.common import check_activations, check_network, places_in_order
+from fastnn.data import Scaler, Standardizer
+from fastnn.interchange.common import check_activations, model_of, places_in_order
+from fastnn.interchange.torch_modules import Ascending, Exp, InputScale, Tabular, TargetScale
 from fastnn.losses import LOSSES, Loss, Poisson, find_loss
 from fastnn.network import Network
 
-
-class Exp(nn.Module):
-    """e^z: the output unit of Poisson's loss."""
-
-    def forward(self, Z: torch.Tensor) -> torch.Tensor:
-        """Return e^z of each element."""
-        return Z.exp()
-
-
-class Ascending(nn.Module):
-    """Puts each sample's outputs in ascending order of their levels: quantiles that may not cross.
-
-    Parameters
-    ----------
-    places : sequence of int
-        Each output's place in that order.
-    """
-
-    def __init__(self, places: list[int]) -> None:
-        super().__init__()
-        self.register_buffer("places", torch.tensor(places))
-
-    def forward(self, Z: torch.Tensor) -> torch.Tensor:
-        """Return the outputs in order."""
-        return Z.sort(dim=1).values[:, self.places]
-
-
-class TargetScale(nn.Module):
-    """z * deviation + mean in float64: from standardised targets to the targets' units.
-
-    Parameters
-    ----------
-    mean, deviation : ndarray, (K,) or ()
-        In float64.
-    """
-
-    def __init__(self, mean: Array, deviation: Array) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("deviation", torch.tensor(deviation))
-
-    def forward(self, Z: torch.Tensor) -> torch.Tensor:
-        """Return the outputs in the targets' units."""
-        return Z.double() * self.deviation + self.mean
+if TYPE_CHECKING:
+    from fastnn.sklearn.estimator import BaseMLP
 
 
 # From z = threshold on PyTorch takes log(1 + e^z) for z. Its own threshold of 20 is 1e-10 off, which float64 shows.
@@ -84,7 +43,7 @@ _OUTPUTS: dict[type, Loss] = {
     Exp: Poisson(),
     nn.Softplus: Poisson(link="softplus"),
 }
-_SUPPORTED = list(dict.fromkeys((nn.Linear, *_NAMES, nn.Dropout, *_OUTPUTS, Ascending, TargetScale)))
+_SUPPORTED = list(dict.fromkeys((nn.Linear, *_NAMES, nn.Dropout, *_OUTPUTS, InputScale, Ascending, TargetScale)))
 # What options may be, where fastnn has no others; the first is what messages tell.
 _OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
     nn.ELU: {"alpha": (1,)},
@@ -94,13 +53,14 @@ _OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
 }
 
 
-def to_torch(net: Network, output: bool = False) -> nn.Sequential:
+def to_torch(net: Network | BaseMLP, output: bool = False) -> nn.Sequential:
     """Return a network as a PyTorch module of Linear layers, activations and Dropout.
 
     Parameters
     ----------
-    net : Network
-        Its parameters are copied, in its dtype. Its activations must be fastnn's own.
+    net : Network or estimator of fastnn.sklearn
+        Its parameters are copied, in its dtype. Its activations must be fastnn's own. The module of an estimator with a
+        preset begins with the preprocessing of its table, `Tabular`.
     output : bool, default False
         Whether the module ends in the output unit and so returns what ``net.forward`` does. Without it the module
         returns the logits, as PyTorch's losses take them: ``CrossEntropyLoss``, ``BCEWithLogitsLoss``,
@@ -114,10 +74,10 @@ def to_torch(net: Network, output: bool = False) -> nn.Sequential:
     Raises
     ------
     TypeError
-        If net is no network, or output no flag.
+        If net is neither, or output no flag.
     ValueError
-        If an activation is one of your own, or if without the output unit predictions would differ: of a network
-        trained with ``scale_targets``, or of quantiles with ``crossing=False``.
+        If an activation is one of your own, if net is an ensemble or takes text, or if without the output unit
+        predictions would differ: of a network trained with ``scale_targets``, or of quantiles with ``crossing=False``.
 
     Examples
     --------
@@ -130,8 +90,9 @@ def to_torch(net: Network, output: bool = False) -> nn.Sequential:
       (2): Linear(in_features=128, out_features=10, bias=True)
     )
     """
-    net = check_network(net)
     check_flag("output", output)
+    model = model_of(net)
+    net = model.network("PyTorch")
     check_activations(net, _MODULES, "PyTorch")
     ending = _ending(net)
     if not output and any(isinstance(step, Ascending | TargetScale) for step in ending):
@@ -139,7 +100,10 @@ def to_torch(net: Network, output: bool = False) -> nn.Sequential:
         what = " and ".join(named[type(step)] for step in ending)
         raise ValueError(f"net {what}, of which logits know nothing: to_torch needs output=True")
     layers = [_linear(W, b) for W, b in zip(net.weights, net.biases, strict=True)]
-    steps: list[nn.Module] = []
+    scaler = net.state.scaler
+    steps: list[nn.Module] = [] if model.table is None else [Tabular(model.table)]
+    if scaler is not None:
+        steps.append(InputScale(scaler, net.sizes[0], net.dtype))
     for linear, activation, dropout in zip(layers, net.activations, net.dropout, strict=False):
         steps += [linear, _module(activation)]
         if dropout:
@@ -230,7 +194,7 @@ def from_torch(module: nn.Sequential, loss: str | Loss | None = None) -> Network
     if type(module) is not nn.Sequential:
         raise TypeError(f"module must be a torch.nn.Sequential; got {type(module).__name__}")
     given = None if loss is None else find_loss(loss)
-    layers, ending = _read(module)
+    scaler, layers, ending = _read(module)
     scale = ending.pop()[1] if ending and type(ending[-1][1]) is TargetScale else None
     order = ending.pop()[1] if ending and type(ending[-1][1]) is Ascending else None
     found, arrays = _loss(ending, given), _arrays(layers)
@@ -250,6 +214,7 @@ def from_torch(module: nn.Sequential, loss: str | Loss | None = None) -> Network
         net.state.target_scale = Standardizer(
             *(buffer.double().cpu().numpy() for buffer in (scale.mean, scale.deviation))
         )
+    net.state.scaler = scaler
     return net
 
 
@@ -262,12 +227,13 @@ def _steps(module: nn.Sequential, name: str = "module") -> Iterator[tuple[str, n
             yield f"{name}[{i}]", step
 
 
-def _read(module: nn.Sequential) -> tuple[list[_Layer], list[tuple[str, nn.Module]]]:
-    """Return the layers of a module, and what comes after the last one."""
+def _read(module: nn.Sequential) -> tuple[Scaler | None, list[_Layer], list[tuple[str, nn.Module]]]:
+    """Return the scale of a module's inputs, its layers, and what comes after the last one."""
     steps = list(_steps(module))
     for name, step in steps:
         _check_step(name, step)
     steps = [(name, step) for name, step in steps if type(step) is not nn.Identity]
+    scaler = steps.pop(0)[1].scaler if steps and type(steps[0][1]) is InputScale else None
     last = max((i for i, (_, step) in enumerate(steps) if type(step) is nn.Linear), default=-1)
     layers: list[_Layer] = []
     for name, step in steps[: last + 1]:
@@ -277,7 +243,7 @@ def _read(module: nn.Sequential) -> tuple[list[_Layer], list[tuple[str, nn.Modul
             _add(layers, name, step)
     if not layers:
         raise ValueError("module must have a Linear layer; got none")
-    return layers, steps[last + 1 :]
+    return scaler, layers, steps[last + 1 :]
 
 
 def _check_step(name: str, step: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,43 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 Mask = npt.NDArray[np.bool_]
 _CATEGORICAL = re.compile(r"categor|enum|object|string|str\b|utf8|bool", re.IGNORECASE)  # names of dtypes
+
+
+class NumberColumns(NamedTuple):
+    """What becomes of the columns of numbers; all arrays are in float64 but the places.
+
+    Attributes
+    ----------
+    places : list of int
+        Of these columns in the table.
+    center, factor : ndarray
+        Of each: x becomes s / sqrt(1 + (s / 3)^2) of s = (x - center) factor, and 0 where it is missing.
+    marked : list of int
+        Which of these columns have a further one, 1 where they are missing; these follow the numbers.
+    """
+
+    places: list[int]
+    center: npt.NDArray[np.float64]
+    factor: npt.NDArray[np.float64]
+    marked: list[int]
+
+
+class CategoryColumn(NamedTuple):
+    """What becomes of a column of categories: a column for each of ``values``, 1 where it is that.
+
+    Attributes
+    ----------
+    place : int
+        In the table.
+    values : list
+        The categories, without missing ones.
+    signed : bool
+        Whether there are two, which share a column: 1 for the first one, -1 for the second.
+    """
+
+    place: int
+    values: list[Any]
+    signed: bool
 
 
 class TabularPreprocessor(TransformerMixin, BaseEstimator):
@@ -88,6 +125,18 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names: npt.NDArray[Any] = self._columns.get_feature_names_out(input_features)
         return names
+
+    def steps(self) -> tuple[NumberColumns, list[CategoryColumn]]:
+        """Return what `transform` does, as other libraries can be told: numbers come first, then categories."""
+        check_is_fitted(self)
+        numbers, places = NumberColumns([], np.empty(0), np.empty(0), []), np.flatnonzero(~self.is_categorical_)
+        if len(places):
+            scaler, imputer = self._columns.named_transformers_["numbers"]
+            marked = imputer.indicator_.features_.tolist()
+            numbers = NumberColumns(places.tolist(), scaler.center_, scaler.factor_, marked)
+        places = np.flatnonzero(self.is_categorical_)
+        known = self._columns.named_transformers_["categories"].known() if len(places) else []
+        return numbers, [CategoryColumn(int(i), each, len(each) == 2) for i, each in zip(places, known, strict=True)]
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what can be transformed."""
@@ -164,13 +213,17 @@ class _OneHotEncoder(TransformerMixin, BaseEstimator):
         minus: dict[int, int] = {}
         first = 0
         for categories in self._encoder.categories_:
-            ours = [first + i for i, each in enumerate(categories) if not (each is None or each != each)]
+            ours = [first + i for i, each in enumerate(categories) if not _is_missing(each)]
             if len(ours) == 2:
                 minus[len(kept)] = ours.pop()
             kept += ours
             first += len(categories)
         self._kept, self._minus = kept, minus
         return self
+
+    def known(self) -> list[list[Any]]:
+        """Return the categories of each column, without missing ones."""
+        return [[each for each in categories if not _is_missing(each)] for categories in self._encoder.categories_]
 
     def transform(self, X: Any) -> npt.NDArray[Any]:
         ones = self._encoder.transform(_with_nan(X))
@@ -181,6 +234,11 @@ class _OneHotEncoder(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         names: npt.NDArray[Any] = self._encoder.get_feature_names_out(input_features)[self._kept]
         return names
+
+
+def _is_missing(category: Any) -> bool:
+    """Return whether a category is None or NaN."""
+    return category is None or category != category
 
 
 def _with_nan(X: Any) -> Any:
