@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -62,9 +63,9 @@ def test_scores_are_means_over_folds():
 
 
 def test_random_folds_have_each_class():
-    from fastnn.search import _random_folds
+    from fastnn.search.folds import random_folds
 
-    folds = _random_folds(5, Y, len(Y))
+    folds = random_folds(5, Y, len(Y))
     np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in folds])), np.arange(len(Y)))
     for train, test in folds:
         assert not np.intersect1d(train, test).size
@@ -106,17 +107,29 @@ def test_an_interrupt_leaves_what_is_done():
     assert [record["epochs"] for record in found] == [1]
 
 
-def test_threads_are_divided(monkeypatch):
+def test_threads_are_divided_among_the_networks_that_train(monkeypatch):
     monkeypatch.setattr(_kernels, "_threads", 4)
-    seen = set()
+    together, seen = threading.Barrier(2), []
 
-    class Recorder:
-        def __call__(self, m):
-            seen.add(fastnn.get_num_threads())
-            return np.arange(m)
+    def rows(m):
+        """The order of the first epoch, in which both networks are."""
+        together.wait(10)
+        seen.append(fastnn.get_num_threads())
+        together.wait(10)
+        return np.arange(m)
 
-    fit_many(X, Y, [{"epochs": 1, "shuffle": Recorder()}] * 2)
-    assert seen == {2}
+    def or_alone(m):
+        """In the second epoch the other network will be done."""
+        if len(seen) < 2:
+            return rows(m)
+        deadline = time.monotonic() + 10
+        while fastnn.get_num_threads() < 4 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        seen.append(fastnn.get_num_threads())
+        return np.arange(m)
+
+    fit_many(X, Y, [{"epochs": 1, "shuffle": rows}, {"epochs": 2, "shuffle": or_alone}])
+    assert seen == [2, 2, 4]
     assert fastnn.get_num_threads() == 4
 
 
@@ -137,7 +150,7 @@ def test_threads_are_divided(monkeypatch):
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(configurations, arguments, message, monkeypatch):
-    monkeypatch.setattr(fastnn.search._Searching, "_train", None)
+    monkeypatch.setattr(fastnn.search.many.Searching, "_train", None)
     with pytest.raises((TypeError, ValueError), match=message):
         fit_many(X, Y, configurations, **arguments)
 

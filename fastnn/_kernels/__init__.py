@@ -11,7 +11,7 @@ import importlib.util
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
@@ -109,17 +109,21 @@ def set_num_threads(n: int) -> None:
 
 
 class _OwnThreads(threading.local):
-    limit: int | None = None
+    limit: Callable[[], int] | None = None
 
 
 _own_threads = _OwnThreads()
 
 
 @contextmanager
-def thread_limit(n: int | None) -> Iterator[None]:
-    """Let calls of this Python thread use n threads; None changes nothing."""
+def thread_limit(n: int | Callable[[], int] | None) -> Iterator[None]:
+    """Let kernel calls of this Python thread use n threads, or as many as n() says each time; None changes nothing."""
     before = _own_threads.limit
-    _own_threads.limit = before if n is None else check_integer("n_threads", n, low=1)
+    if callable(n):
+        _own_threads.limit = n
+    elif n is not None:
+        count = check_integer("n_threads", n, low=1)
+        _own_threads.limit = lambda: count
     try:
         yield
     finally:
@@ -133,7 +137,7 @@ def get_num_threads() -> int:
     imported: joblib's processes have their share in it. FASTNN_NUM_THREADS and ``set_num_threads`` change it.
     """
     if _own_threads.limit is not None:
-        return _own_threads.limit
+        return _own_threads.limit()
     if _threads is not None:
         return _threads
     variable = os.environ.get("FASTNN_NUM_THREADS")

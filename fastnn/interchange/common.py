@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnn.architecture import Architecture
+from fastnn.data import as_classes
 from fastnn.losses import Quantile
 from fastnn.network import Network
 
 if TYPE_CHECKING:
+    from fastnn.sklearn.estimator import BaseMLP
     from fastnn.sklearn.preprocessing import TabularPreprocessor
 
 
@@ -34,7 +37,6 @@ def model_of(net: object) -> Model:
     if isinstance(net, Network):
         return Model([net])
     if "fastnn.sklearn.estimator" in sys.modules:  # otherwise net cannot be one of its estimators
-        from fastnn.interchange.sklearn import own_network
         from fastnn.sklearn.estimator import BaseMLP
 
         if isinstance(net, BaseMLP):
@@ -44,6 +46,19 @@ def model_of(net: object) -> Model:
         f"net must be a fastnn.Network or an estimator of fastnn.sklearn; got {type(net).__name__} "
         "(from_sklearn makes a network of scikit-learn's)"
     )
+
+
+def own_network(estimator: BaseMLP) -> Network:
+    """Return a copy of the network in one of fastnn's estimators, which comes after a preset's preprocessing."""
+    return labelled(copy.deepcopy(estimator.network_), estimator)
+
+
+def labelled(net: Network, estimator: Any) -> Network:
+    """Return a network that knows the labels of an estimator."""
+    if hasattr(estimator, "classes_") and estimator._label_binarizer.y_type_ != "multilabel-indicator":
+        _, net.state.classes = as_classes(estimator.classes_, net.sizes[-1], None, "estimator.classes_", learns=True)
+        net.state.trained_on_labels = True
+    return net
 
 
 def check_activations(net: Network, known: Collection[str], library: str) -> None:

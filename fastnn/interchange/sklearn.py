@@ -17,8 +17,7 @@ except ModuleNotFoundError as error:
     raise ImportError(f"to_sklearn and from_sklearn need scikit-learn: {package}", name="sklearn") from error
 
 from fastnn._kernels.contract import Array
-from fastnn.data import as_classes
-from fastnn.interchange.common import check_activations, model_of
+from fastnn.interchange.common import check_activations, labelled, model_of, own_network
 from fastnn.network import Network
 from fastnn.sklearn.estimator import BaseMLP
 
@@ -182,14 +181,7 @@ def from_sklearn(estimator: Any) -> Network:
     check_is_fitted(estimator, "coefs_")
     if is_classifier(estimator) and len(estimator.classes_) < 2:
         raise ValueError(f"estimator must know two labels or more; got classes_={estimator.classes_.tolist()}")
-    return (
-        own_network(_alone(estimator)) if isinstance(estimator, BaseMLP) else _labelled(_theirs(estimator), estimator)
-    )
-
-
-def own_network(estimator: BaseMLP) -> Network:
-    """Return a copy of the network in one of fastnn's estimators, which comes after a preset's preprocessing."""
-    return _labelled(copy.deepcopy(estimator.network_), estimator)
+    return own_network(_alone(estimator)) if isinstance(estimator, BaseMLP) else labelled(_theirs(estimator), estimator)
 
 
 def _alone(estimator: BaseMLP) -> BaseMLP:
@@ -202,14 +194,6 @@ def _alone(estimator: BaseMLP) -> BaseMLP:
     if estimator.n_ensemble > 1:
         raise ValueError(f"estimator must have one network; got n_ensemble={estimator.n_ensemble}; to_onnx takes it")
     return estimator
-
-
-def _labelled(net: Network, estimator: Any) -> Network:
-    """Return a network that knows the labels of an estimator."""
-    if is_classifier(estimator) and estimator._label_binarizer.y_type_ != "multilabel-indicator":
-        _, net.state.classes = as_classes(estimator.classes_, net.sizes[-1], None, "estimator.classes_", learns=True)
-        net.state.trained_on_labels = True
-    return net
 
 
 def _theirs(estimator: MLPClassifier | MLPRegressor) -> Network:
