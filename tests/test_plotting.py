@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
 
 from fastnn import plotting
+from fastnn.plotting import histories
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_moving_average(window):
     values = np.random.default_rng(0).normal(size=17)
     half = window // 2
     expected = [values[max(i - half, 0) : i + half + 1].mean() for i in range(17)]
-    np.testing.assert_allclose(plotting._moving_average(values, window), expected, atol=1e-14)
+    np.testing.assert_allclose(histories._moving_average(values, window), expected, atol=1e-14)
 
 
 def test_comparison_names_each_training(history):
