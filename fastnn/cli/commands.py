@@ -8,7 +8,7 @@ import time
 
 import fastnn
 from fastnn import _kernels
-from fastnn.cli import demo, own_data
+from fastnn.cli import demo, figures, own_data
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -30,8 +30,8 @@ def run_predict(options: argparse.Namespace) -> None:
 
 
 def run_figures(options: argparse.Namespace) -> None:
-    """Draw the figures of the README."""
-    demo.figures(options.out)
+    """Draw the lecture's figures."""
+    figures.draw_all(options.out)
 
 
 def run_info(options: argparse.Namespace) -> None:

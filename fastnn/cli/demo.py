@@ -1,4 +1,4 @@
-"""The lecture's network on handwritten digits, from data to saved figures; and the figures of the README."""
+"""The lecture's network on handwritten digits, from data to saved figures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ from fastnn.network import Network
 from fastnn.optimizers import Adam
 
 Split = tuple[Array, Integers]
-
-# The three modes of the comparison: batch size b and learning rate.
-MODES = {
-    "gradient descent, b = m": (None, 0.3),
-    "mini-batches, b = 100": (100, 0.3),
-    "SGD, b = 1": (1, 0.02),
-}
 
 
 def run(
@@ -85,31 +78,6 @@ def run(
     for path in (model, digits, loss):
         print(f"wrote {path}")
     return net, history
-
-
-def figures(out: Path) -> None:
-    """Draw the activations, and the three modes of training on the embedded digits, into a folder."""
-    from fastnn import plotting
-
-    out.mkdir(parents=True, exist_ok=True)
-    plotting.plot_activations().savefig(out / "activations.png")
-    print(f"wrote {out / 'activations.png'}", flush=True)
-    histories, samples = compare_modes()
-    plotting.plot_comparison(histories, samples).savefig(out / "modes.png")
-    print(f"wrote {out / 'modes.png'}")
-
-
-def compare_modes(epochs: int = 10, seed: int = 1) -> tuple[dict[str, History], int]:
-    """Train the same initial network by gradient descent, by mini-batches and by SGD; also return m."""
-    (X, y), _ = load_digits()
-    X = Standardizer.of(X, columns=False).transform(X)
-    histories = {}
-    for name, (batch_size, learning_rate) in MODES.items():
-        net = Network((784, 128, 10), rng=seed)
-        histories[name] = net.fit(
-            X, y, optimizer="sgd", learning_rate=learning_rate, batch_size=batch_size, epochs=epochs, batch_loss=True
-        )
-    return histories, len(X)
 
 
 def _train(

@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_machine(predict)
     predict.set_defaults(run=commands.run_predict)
 
-    figures = kinds.add_parser("figures", help="draw the activations, and the three modes of training")
+    figures = kinds.add_parser("figures", help="draw the lecture's figures, of real trainings")
     figures.add_argument(
         "--out", type=Path, default=Path("fastnn-figures"), metavar="DIR", help="default: fastnn-figures"
     )

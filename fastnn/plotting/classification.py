@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import cycle
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from fastnn.plotting.style import GREY, SMALL, TEXT, figure_of, label, new_axes
+from fastnn.plotting.style import GREY, SMALL, TEXT, colors, figure_of, label, new_axes
 
 # Classes whose cells have room for counts and percentages, and for counts.
 _BOTH, _COUNTS = 10, 20
+_GRID = 400  # points along each axis of the plane
+
+
+class Classifier(Protocol):
+    """A network, or an estimator of scikit-learn."""
+
+    def predict(self, X: npt.NDArray[np.float64], /) -> Any:
+        """Return a label for each sample."""
 
 
 def plot_confusion(
@@ -70,6 +80,91 @@ def plot_confusion(
     bar = figure_of(ax).colorbar(image, ax=ax, format=PercentFormatter(1), shrink=0.8)
     bar.set_label("share of the true class", fontsize=SMALL)
     return figure_of(ax)
+
+
+def plot_boundary(
+    net: Classifier,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    names: tuple[str, str] = ("x₁", "x₂"),
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the regions of the plane that a classifier takes for each class, with samples.
+
+    Parameters
+    ----------
+    net : Network
+        Or anything whose ``predict`` takes samples, (m, 2), and returns a label for each.
+    X : array_like, (m, 2)
+        Samples.
+    y : array_like, (m,)
+        Their labels; those that the classifier gets wrong have a black edge.
+    names : (str, str), default ("x₁", "x₂")
+        The inputs.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the samples do not have two finite inputs and a label each.
+
+    Examples
+    --------
+    >>> import fastnn, numpy as np
+    >>> from fastnn import plotting
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> net = fastnn.Network((2, 8, 2), "tanh", rng=1)
+    >>> history = net.fit(X, y, learning_rate=0.1, epochs=20)
+    >>> figure = plotting.plot_boundary(net, X, y)
+    """
+    samples, labels = np.asarray(X, dtype=np.float64), np.asarray(y)
+    if samples.ndim != 2 or samples.shape[1] != 2 or not samples.size or not np.isfinite(samples).all():
+        raise ValueError(f"X must have two finite inputs for each sample, (m, 2); got shape {samples.shape}")
+    if labels.shape != samples.shape[:1]:
+        raise ValueError(f"y must have a label for each sample, {samples.shape[:1]}; got shape {labels.shape}")
+    ax = new_axes(8, 6) if ax is None else ax
+    right = np.asarray(net.predict(samples)).ravel() == labels
+    classes, shades = _draw_regions(ax, net, samples, labels)
+    for each, color, marker in zip(classes, shades, cycle("osD^vP"), strict=False):
+        of_class = labels == each
+        for ok, edge, width in ((right, "white", 0.5), (~right, "black", 1.5)):
+            points = samples[of_class & ok]
+            name = f"class {each}" if edge == "white" else None
+            style: dict[str, Any] = {"color": color, "markeredgecolor": edge, "markeredgewidth": width}
+            ax.plot(*points.T, marker, markersize=7, label=name, **style)
+    if not right.all():
+        empty: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.5}
+        ax.plot([], [], "o", markersize=7, label="wrongly classified", **empty)
+    label(ax, *names, grid=False)
+    ax.legend(fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False)
+    return figure_of(ax)
+
+
+def _draw_regions(
+    ax: Axes, net: Classifier, samples: npt.NDArray[np.float64], labels: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], list[str]]:
+    """Draw the class of each point of the plane around samples; return all classes and their colours."""
+    low, high = samples.min(axis=0), samples.max(axis=0)
+    margin = np.where(high > low, 0.08 * (high - low), 1)
+    x, y = (np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True))
+    plane = np.stack([axis.ravel() for axis in np.meshgrid(x, y)], axis=1)
+    answers = np.asarray(net.predict(plane)).reshape(_GRID, _GRID)
+    classes = np.unique(np.concatenate([labels, answers.ravel()]))
+    shades = colors(len(classes))
+    tints = 1 - 0.25 * (1 - np.array([to_rgb(shade) for shade in shades]))
+    extent = (*x[[0, -1]], *y[[0, -1]])
+    ax.imshow(tints[np.searchsorted(classes, answers)], origin="lower", extent=extent, aspect="auto")
+    for each in classes if len(classes) > 2 else classes[:1]:
+        if (inside := answers == each).any() and not inside.all():
+            ax.contour(x, y, inside, levels=[0.5], colors="black", linewidths=1.2)
+    return classes, shades
 
 
 def _confusion(

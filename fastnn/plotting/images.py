@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from fastnn.plotting.style import BLUE, LIGHT, TEXT, VERMILLION, new_figure
+from fastnn._checks import check_integer
+from fastnn.plotting.style import BLUE, LIGHT, SIGNS, TEXT, VERMILLION, figure_of, label, new_axes, new_figure
 
 
 def plot_digits(
@@ -45,17 +51,146 @@ def plot_digits(
     rows = -(-len(pictures) // columns)
     if figure is None:
         figure = new_figure(1.45 * columns, 1.95 * rows)
-    for i, (picture, label, guess) in enumerate(zip(pictures, answers, guesses, strict=True)):
+    for i, (picture, answer, guess) in enumerate(zip(pictures, answers, guesses, strict=True)):
         ax = figure.add_subplot(rows, columns, i + 1)
         ax.imshow(picture, cmap="gray_r", interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_color(LIGHT)
-        ax.set_title(f"label {label}", fontsize=TEXT)
+        ax.set_title(f"label {answer}", fontsize=TEXT)
         if predictions is not None:
-            right = label == guess
+            right = answer == guess
             text = f"predicted {guess}" + ("" if right else " ✗")
             ax.set_xlabel(text, fontsize=TEXT, color=BLUE if right else VERMILLION, labelpad=5)
     return figure
+
+
+def plot_mosaic(
+    images: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, columns: int = 20, ax: Axes | None = None
+) -> Figure:
+    """Draw many square images side by side, or the first ones of each class in a row.
+
+    Parameters
+    ----------
+    images : array_like, (n, side * side), (n, side, side) or (n, side, side, 3)
+        Brightness of each pixel, row by row, or red, green and blue, from 0 to 1 or integers from 0 to 255. The rows of
+        CIFAR-10 become such images by ``X.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)``.
+    labels : array_like, (n,), optional
+        With them each class has its row, of its first images; otherwise all images are drawn, in their order.
+    columns : int, default 20
+        Images in a row.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the images are not square, or there are not as many labels.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plotting
+    >>> (X, y), _ = fastnn.datasets.load_digits()
+    >>> figure = plotting.plot_mosaic(X, y)
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']
+    """
+    array = np.asarray(images)
+    pictures = array if _are_coloured(array) else _as_pictures(array)
+    columns = check_integer("columns", columns, low=1)
+    if labels is None:
+        rows = {str(i): np.arange(i, min(i + columns, len(pictures))) for i in range(0, len(pictures), columns)}
+    else:
+        answers = np.asarray(labels)
+        if answers.shape != pictures.shape[:1]:
+            raise ValueError(f"labels must have one label for each image, {pictures.shape[:1]}; got {answers.shape}")
+        rows = {str(each): np.flatnonzero(answers == each)[:columns] for each in np.unique(answers)}
+    wide = max(map(len, rows.values()))
+    ax = new_axes(8, 8 * len(rows) / wide + 0.1) if ax is None else ax
+    whole = _tiled(pictures, list(rows.values()), gap=0.8 if pictures.ndim == 4 else np.nan)
+    ax.imshow(whole, cmap=_with_gaps("gray_r"))
+    step = pictures.shape[1] + 1
+    ax.set(xticks=[], yticks=[])
+    if labels is not None:
+        ax.set_yticks(step * np.arange(len(rows)) + step / 2, rows)
+        label(ax, "", "class", grid=False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure_of(ax)
+
+
+def plot_weights(weights: npt.ArrayLike, *, columns: int | None = None, ax: Axes | None = None) -> Figure:
+    """Draw the weights of units that look at square images as images: blue where > 0, red where < 0.
+
+    Parameters
+    ----------
+    weights : array_like, (side * side, units)
+        Such as ``net.weights[0]``: a column has what a unit multiplies each pixel by.
+    columns : int, optional
+        Units in a row; by default there are about twice as many columns as rows.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One scale of colours for all units, as far below zero as above.
+
+    Raises
+    ------
+    ValueError
+        If the inputs make no square.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plotting
+    >>> net = fastnn.Network((784, 32, 10), rng=1)
+    >>> figure = plotting.plot_weights(net.weights[0])
+    >>> figure.axes[1].get_ylabel()
+    'weight'
+    """
+    W = np.asarray(weights, dtype=np.float64)
+    if W.ndim != 2 or round(W.shape[0] ** 0.5) ** 2 != W.shape[0] or not W.size:
+        raise ValueError(f"weights must be those of square images, (side * side, units); got shape {W.shape}")
+    pictures = _as_pictures(W.T)
+    units = len(pictures)
+    wide = check_integer("columns", math.ceil((2 * units) ** 0.5) if columns is None else columns, low=1)
+    rows = [np.arange(i, min(i + wide, units)) for i in range(0, units, wide)]
+    ax = new_axes(8, 6.8 * len(rows) / min(wide, units) + 0.1) if ax is None else ax
+    most = abs(W).max() or 1.0
+    image = ax.imshow(_tiled(pictures, rows, np.nan), cmap=_with_gaps(SIGNS), vmin=-most, vmax=most)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    bar = figure_of(ax).colorbar(image, ax=ax)
+    bar.set_label("weight", fontsize=TEXT)
+    return figure_of(ax)
+
+
+def _tiled(pictures: npt.NDArray[np.generic], rows: list[npt.NDArray[np.int64]], gap: float) -> npt.NDArray[np.float64]:
+    """Return one picture of many, with a pixel between them."""
+    side = pictures.shape[1]
+    step, wide = side + 1, max(map(len, rows))
+    whole = np.full((len(rows) * step + 1, wide * step + 1, *pictures.shape[3:]), gap)
+    scale = 255 if pictures.ndim == 4 and pictures.dtype.kind == "u" else 1
+    for i, row in enumerate(rows):
+        for j, at in enumerate(row):
+            top, left = i * step + 1, j * step + 1
+            whole[top : top + side, left : left + side] = pictures[at] / scale
+    return whole
+
+
+def _with_gaps(colormap: str | Colormap) -> Colormap:
+    """Return a colour map with grey where there is nothing."""
+    return mpl.colormaps.get_cmap(colormap).with_extremes(bad=LIGHT)
+
+
+def _are_coloured(images: npt.NDArray[np.generic]) -> bool:
+    return images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3 and len(images) > 0
 
 
 def _as_pictures(images: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 LIGHT = "#CCCCCC"  # frames and lines at 0
+SIGNS = LinearSegmentedColormap.from_list("signs", (VERMILLION, "white", BLUE))  # below 0, 0, above
 DPI = 150  # 8 inches are 1200 pixels: sharp on a page 800 wide
 TEXT, SMALL = 12, 11
 
