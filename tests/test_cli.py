@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli import demo, main
+from fastnn.cli import demo, figures, main
 from fastnn.cli.folding import fold_into_inputs
 from fastnn.data import Standardizer
 
@@ -117,11 +117,36 @@ def test_demo_interrupted_keeps_what_was_trained(capsys, folder, monkeypatch):
     assert (folder / "fastnn-demo" / "loss.png").exists()
 
 
+def small_digits():
+    (X, y), test = fastnn.datasets.load_digits()
+    return (X[:500], y[:500]), (X[500:600], y[500:600]), test
+
+
 def test_figures(capsys, folder, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(demo, "compare_modes", lambda: ({"SGD": fastnn.History(loss=[2.0, 1.0])}, 10))
-    run(capsys, "figures", *ON_NUMPY)
-    assert {path.name for path in (folder / "fastnn-figures").iterdir()} == {"activations.png", "modes.png"}
+    from fastnn.plotting import style
+
+    monkeypatch.setattr(style, "DPI", 20)
+    monkeypatch.setattr(figures, "split_digits", small_digits)
+    monkeypatch.setattr(figures, "compare_descents", lambda: {"SGD": [3.0, 1.0, 2.0]})
+    monkeypatch.setattr(figures, "compare_modes", lambda: ({"SGD": fastnn.History(loss=[2.0, 1.0])}, 10))
+    monkeypatch.setattr(figures, "compare_rates", lambda rates: {"SGD": np.ones(len(rates))})
+    out, _ = run(capsys, "figures", *ON_NUMPY)
+    lines = re.findall(r"^wrote (\S+): \w.*$", out, re.MULTILINE)
+    assert len(lines) == out.count("\n") == 15
+    assert {Path(line) for line in lines} == set(Path("fastnn-figures").glob("*.png"))
+
+
+def test_figures_show_real_descents(monkeypatch):
+    descent, sgd = figures.compare_descents(samples=40, steps=30).values()
+    assert len(descent) == len(sgd) == 31
+    assert descent[0] == sgd[0]
+    assert (np.diff(descent) < 0).all()
+    assert sgd[-1] < sgd[0]
+    assert (np.diff(sgd) > 0).any()
+    monkeypatch.setattr(figures, "split_digits", small_digits)
+    costs = figures.compare_rates([1e-3, 1e-2], epochs=1)
+    assert costs["SGD"][0] > costs["SGD"][1] > costs["Adam"][1]
 
 
 # --- train and predict ------------------------------------------------------------------------------------------------

@@ -31,15 +31,7 @@ def draw_all(out: Path) -> None:
     from fastnn import plotting  # noqa: F401  a missing extra is told before the work, not after it
 
     out.mkdir(parents=True, exist_ok=True)
-    for draw in (
-        draw_activations,
-        draw_descent,
-        draw_paths,
-        draw_digits,
-        draw_learning_rates,
-        draw_plane,
-        draw_numbers,
-    ):
+    for draw in DRAWINGS:
         for name, shown, figure in draw():
             path = out / f"{name}.png"
             figure.savefig(path)
@@ -64,12 +56,15 @@ def draw_descent() -> Drawn:
     yield "modes", shown, plotting.plot_comparison(histories, samples)
 
 
-def compare_descents(samples: int = 500, steps: int = 500) -> dict[str, Array]:
+def compare_descents(samples: int = 300, steps: int = 300) -> dict[str, Array]:
     """Return J over all samples after each step of gradient descent and of SGD, on one initial network."""
     (X, y), _ = load_digits()
     X, y = Standardizer.of(X, columns=False).transform(X[:samples]), y[:samples]
     costs = {}
-    for name, (batch_size, rate) in {"gradient descent, b = m": (samples, 0.5), "SGD, b = 1": (1, 0.05)}.items():
+    for name, (batch_size, rate) in {
+        f"gradient descent: {samples} examples a step": (samples, 0.5),
+        "SGD: 1 example a step": (1, 0.05),
+    }.items():
         net = Network((784, 25, 10), rng=1)
         costs[name] = np.array([net.loss(X, y) for _ in _descend(net, X, y, batch_size, rate, steps)])
     return costs
@@ -104,8 +99,8 @@ def draw_paths() -> Drawn:
     paths = {}
     for name, batch_size in {"gradient descent, b = 50": 50, "mini-batches, b = 5": 5, "SGD, b = 1": 1}.items():
         line.reset()
-        paths[f"{name}"] = np.array([line.parameters.copy() for _ in _descend(line, x, y, batch_size, 0.2, 60)])
-    shown = "the ways of three descents over the cost of a linear regression with two parameters"
+        paths[name] = np.array([line.parameters.copy() for _ in _descend(line, x, y, batch_size, 0.2, 60)])
+    shown = "60 steps of three descents at one learning rate, over the cost of a linear regression"
     yield "paths", shown, plotting.plot_paths(paths, cost, names=("slope w", "intercept b"))
 
 
@@ -120,17 +115,14 @@ def draw_digits() -> Drawn:
 
     net = Network((784, 32, 10), rng=1)
     initial_loss = net.loss(*test)
-    history = net.fit(*train, learning_rate=3e-3, epochs=10, l2=1.0, validation_data=test, batch_loss=True)
+    history = net.fit(*train, learning_rate=3e-3, epochs=10, validation_data=test, batch_loss=True)
     figure = plotting.plot_history(history, len(train[0]), initial_loss=initial_loss, validation_name="test")
     yield "loss", "training and test loss against examples seen", figure
     X, y = test
     answers = net.predict(X)
     rows = np.concatenate((np.flatnonzero(answers == y)[:9], np.flatnonzero(answers != y)[:3]))
-    yield (
-        "digits",
-        "test digits with predictions, the last three wrong",
-        plotting.plot_digits(X[rows], y[rows], answers[rows]),
-    )
+    shown = "test digits with labels and predictions, the last three wrong"
+    yield "digits", shown, plotting.plot_digits(X[rows], y[rows], answers[rows])
     yield "confusion", "which test digits are taken for which", plotting.plot_confusion(y, answers)
     yield "network", "the layers of the network for digits", plotting.plot_network(net)
     yield "weights", "the first layer's weights as images", plotting.plot_weights(net.weights[0])
@@ -148,9 +140,10 @@ def draw_learning_rates() -> Drawn:
     """Draw the cost that trainings of different learning rates come to."""
     from fastnn import plotting
 
-    rates = np.geomspace(1e-4, 100, 19)
-    shown = "validation loss after 5 epochs against the learning rate, for SGD and Adam"
-    yield "learning-rates", shown, plotting.plot_learning_rates(rates, compare_rates(rates))
+    rates = np.geomspace(1e-4, 10, 16)
+    figure = plotting.plot_learning_rates(rates, compare_rates(rates))
+    figure.axes[0].set_ylabel("validation loss J after 5 epochs")
+    yield "learning-rates", "validation loss after 5 epochs against the learning rate, for SGD and Adam", figure
 
 
 def compare_rates(rates: Array, epochs: int = 5) -> Mapping[str, list[float]]:
@@ -183,7 +176,7 @@ def _spirals(rng: np.random.Generator, samples: int = 300) -> Split:
     """Return three arms of a spiral."""
     y = np.arange(samples) % 3
     radius = np.sqrt(rng.uniform(0.02, 1, samples))
-    angle = 2 * np.pi * y / 3 + 3 * radius + rng.normal(scale=0.18, size=samples)
+    angle = 2 * np.pi * y / 3 + 3 * radius + rng.normal(scale=0.25, size=samples)
     return np.column_stack((radius * np.cos(angle), radius * np.sin(angle))), y
 
 
@@ -201,7 +194,12 @@ def draw_numbers() -> Drawn:
     yield "predictions", "predicted against true numbers of a regression, on 500 test samples", figure
 
 
-def _descend(net: Network, X: Array, y: Array, batch_size: int, rate: float, steps: int) -> Iterator[Network]:
+DRAWINGS = (draw_activations, draw_descent, draw_paths, draw_digits, draw_learning_rates, draw_plane, draw_numbers)
+
+
+def _descend(
+    net: Network, X: Array, y: Array | Integers, batch_size: int, rate: float, steps: int
+) -> Iterator[Network]:
     """Yield the network before the first step of gradient descent on batches, and after each one."""
     rng = np.random.default_rng(0)
     order = np.concatenate([rng.permutation(len(X)) for _ in range(-(-steps * batch_size // len(X)))])

@@ -24,6 +24,13 @@ def plot_activations(slope: float = 0.2, *, figure: Figure | None = None) -> Fig
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastnn import plotting
+    >>> figure = plotting.plot_activations(slope=0.1)
+    >>> [ax.get_title() for ax in figure.axes]
+    ['sigmoid', 'tanh', 'ReLU', 'leaky ReLU, slope 0.1']
     """
     if figure is None:
         figure = new_figure(height=5.6)

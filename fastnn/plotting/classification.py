@@ -77,7 +77,7 @@ def plot_confusion(
     ax.set_yticks(places, [names[i] for i in places])
     if max(map(len, names)) * k > 60:
         ax.tick_params(axis="x", labelrotation=90)
-    bar = figure_of(ax).colorbar(image, ax=ax, format=PercentFormatter(1), shrink=0.8)
+    bar = figure_of(ax).colorbar(image, ax=ax, format=PercentFormatter(1, decimals=0, symbol=" %"), shrink=0.8)
     bar.set_label("share of the true class", fontsize=SMALL)
     return figure_of(ax)
 
@@ -163,8 +163,15 @@ def _draw_regions(
     ax.imshow(tints[np.searchsorted(classes, answers)], origin="lower", extent=extent, aspect="auto")
     for each in classes if len(classes) > 2 else classes[:1]:
         if (inside := answers == each).any() and not inside.all():
-            ax.contour(x, y, inside, levels=[0.5], colors="black", linewidths=1.2)
+            ax.contour(x, y, _smoothed(inside), levels=[0.5], colors="black", linewidths=1.2)
     return classes, shades
+
+
+def _smoothed(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return means over squares of 7 points, without the stairs that a line through points has."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside.astype(np.float64), 3, mode="edge"), (7, 7))
+    means: npt.NDArray[np.float64] = windows.mean(axis=(2, 3))
+    return means
 
 
 def _confusion(

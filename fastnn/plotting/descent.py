@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fastnn.plotting.style import GREY, SMALL, TEXT, colors, figure_of, label, new_axes, new_figure
 
@@ -59,6 +60,7 @@ def plot_descent(costs: Mapping[str, npt.ArrayLike], *, figure: Figure | None = 
         ax.set_title(f"{name}\nJ rose in {rises:,} of {steps:,} steps", fontsize=TEXT)
         label(ax, "steps", "cost J over all examples" if ax is panels[0] else "")
         ax.set_xlim(0, steps)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0].set_ylim(bottom=0)
     return figure
 
@@ -86,7 +88,7 @@ def plot_paths(
     Returns
     -------
     matplotlib.figure.Figure
-        Each path is marked at its end. Contours are closest together where J is steepest in its square root: those of
+        Each path has a large mark at its end. Contours are at the lowest cost plus a multiple of 1, 4, 9, ...: those of
         a quadratic cost are equally far apart.
 
     Raises
@@ -110,15 +112,15 @@ def plot_paths(
         raise ValueError("paths must have at least one descent; got none")
     ax = new_axes(8, 5.6) if ax is None else ax
     _draw_contours(ax, cost, np.concatenate(list(ways.values())))
-    shades = dict(zip(ways, colors(len(ways)), strict=True))
-    for i, name in enumerate(reversed(ways)):  # the first one, which is most often the smoothest, on top
-        way, color = ways[name], shades[name]
-        ax.plot(*way.T, ".-", color=color, linewidth=1.4, markersize=4, label=name, zorder=2 + i)
-        ax.plot(*way[-1], "o", color=color, markersize=9, markeredgecolor="white", zorder=20)
-    ax.plot(*next(iter(ways.values()))[0], "s", color="black", markersize=8, label="start", zorder=20)
+    shades = colors(len(ways))
+    for i, (name, way) in enumerate(ways.items()):  # the first one, which is most often the smoothest, on top
+        color, marker = shades[i], "os^D"[i % 4]
+        ax.plot(*way.T, marker=marker, color=color, linewidth=1.4, markersize=3, label=name, zorder=10 - i / len(ways))
+        ax.plot(*way[-1], marker=marker, color=color, markersize=10, markeredgecolor="white", zorder=11)
+    ax.plot(*next(iter(ways.values()))[0], "*", color="black", markersize=13, label="start", zorder=11)
+    ax.plot([], [], color=GREY, linewidth=0.8, label="contours of the cost J")
     label(ax, *names, grid=False)
-    handles, texts = ax.get_legend_handles_labels()
-    ax.legend(handles[-2::-1] + handles[-1:], texts[-2::-1] + texts[-1:], fontsize=SMALL, framealpha=0.9)
+    ax.legend(fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure_of(ax)
 
 
@@ -130,6 +132,6 @@ def _draw_contours(ax: Axes, cost: Callable[[Points], float], points: Points) ->
     values = np.array([[cost(np.array([p, q])) for p in x] for q in y], dtype=np.float64)
     least, most = values.min(), values.max()
     levels = least + (most - least) * (np.arange(1, _LEVELS) / _LEVELS) ** 2
-    lines = ax.contour(x, y, values, levels=levels, colors=GREY, linewidths=0.8, alpha=0.7, zorder=1)
-    ax.clabel(lines, levels[::2], fmt="%.2g", fontsize=9)
+    lines = ax.contour(x, y, values, levels=levels, colors=GREY, linewidths=0.8, zorder=1)
+    ax.clabel(lines, levels[1::2], fmt="%.2g", fontsize=9.5, colors="black")
     ax.set(xlim=x[[0, -1]], ylim=y[[0, -1]])

@@ -43,6 +43,16 @@ def plot_history(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plotting
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+    >>> history = fastnn.Network((1, 2), rng=1).fit(X, y, epochs=5, validation_data=(X, y))
+    >>> figure = plotting.plot_history(history, samples=4)
+    >>> figure.axes[0].get_xlabel()
+    'training examples seen'
     """
     ax = new_axes() if ax is None else ax
     epoch = samples or 1
@@ -75,6 +85,14 @@ def plot_comparison(histories: Mapping[str, History], samples: int | None = None
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plotting
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+    >>> histories = {name: fastnn.Network((1, 2), rng=1).fit(X, y, optimizer=name) for name in ("sgd", "adam")}
+    >>> figure = plotting.plot_comparison(histories)
     """
     ax = new_axes() if ax is None else ax
     for (name, history), color in zip(histories.items(), colors(len(histories)), strict=True):

@@ -41,6 +41,13 @@ def plot_digits(
     ------
     ValueError
         If the images are not square, or the numbers of images, labels and predictions differ.
+
+    Examples
+    --------
+    >>> from fastnn import plotting
+    >>> figure = plotting.plot_digits([[0, 1, 1, 0], [1, 0, 0, 1]], ["up", "down"], ["up", "up"])
+    >>> [ax.get_xlabel() for ax in figure.axes]
+    ['predicted up', 'predicted up ✗']
     """
     pictures, answers = _as_pictures(np.asarray(images)), np.asarray(labels)
     guesses = answers if predictions is None else np.asarray(predictions)
@@ -110,7 +117,7 @@ def plot_mosaic(
             raise ValueError(f"labels must have one label for each image, {pictures.shape[:1]}; got {answers.shape}")
         rows = {str(each): np.flatnonzero(answers == each)[:columns] for each in np.unique(answers)}
     wide = max(map(len, rows.values()))
-    ax = new_axes(8, 8 * len(rows) / wide + 0.1) if ax is None else ax
+    ax = new_axes(8, min(8 * len(rows) / wide + 0.1, 16)) if ax is None else ax
     whole = _tiled(pictures, list(rows.values()), gap=0.8 if pictures.ndim == 4 else np.nan)
     ax.imshow(whole, cmap=_with_gaps("gray_r"))
     step = pictures.shape[1] + 1
@@ -138,7 +145,8 @@ def plot_weights(weights: npt.ArrayLike, *, columns: int | None = None, ax: Axes
     Returns
     -------
     matplotlib.figure.Figure
-        One scale of colours for all units, as far below zero as above.
+        One scale of colours for all units, as far below zero as above; it ends where 1 weight in 200 is larger, and
+        those have the colours of its ends.
 
     Raises
     ------
@@ -162,11 +170,11 @@ def plot_weights(weights: npt.ArrayLike, *, columns: int | None = None, ax: Axes
     wide = check_integer("columns", math.ceil((2 * units) ** 0.5) if columns is None else columns, low=1)
     rows = [np.arange(i, min(i + wide, units)) for i in range(0, units, wide)]
     ax = new_axes(8, 6.8 * len(rows) / min(wide, units) + 0.1) if ax is None else ax
-    most = abs(W).max() or 1.0
+    most = np.quantile(abs(W), 0.995) or abs(W).max() or 1.0
     image = ax.imshow(_tiled(pictures, rows, np.nan), cmap=_with_gaps(SIGNS), vmin=-most, vmax=most)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    bar = figure_of(ax).colorbar(image, ax=ax)
+    bar = figure_of(ax).colorbar(image, ax=ax, extend="both" if abs(W).max() > most else "neither")
     bar.set_label("weight", fontsize=TEXT)
     return figure_of(ax)
 

@@ -45,16 +45,17 @@ def plot_predictions(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, ax: Axes |
     if y.shape != h.shape or not there.any():
         found = f"{np.shape(y_true)} and {np.shape(y_pred)}, {there.sum()} finite"
         raise ValueError(f"y_true and y_pred must have one shape, y_true at least one finite number; got {found}")
-    ax = new_axes(8, 6.4) if ax is None else ax
-    ends = min(np.nanmin(y), np.nanmin(h)), max(np.nanmax(y), np.nanmax(h))
+    ax = new_axes(6.4, 6.2) if ax is None else ax
+    low, high = min(np.nanmin(y), np.nanmin(h)), max(np.nanmax(y), np.nanmax(h))
     alpha = float(np.clip(300 / len(y), 0.15, 0.8))  # where points lie on one another, dark is many
     for k, color in enumerate(colors(y.shape[1])):
         ok = there[:, k]
         score = explained(h[ok, k : k + 1], y[ok, k : k + 1], R2) if ok.any() else np.nan
         name = f"R² = {score:.3f}" if y.shape[1] == 1 else f"output {k}: R² = {score:.3f}"
         ax.plot(y[ok, k], h[ok, k], "o", color=color, markersize=5, markeredgewidth=0, alpha=alpha, label=name)
-    ax.plot(ends, ends, color=GREY, linewidth=1.5, linestyle="--", label="predicted = true")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.plot((low, high), (low, high), color=GREY, linewidth=1.5, linestyle="--", label="predicted = true")
+    margin = 0.04 * (high - low) or 1
+    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
     label(ax, "true value", "predicted value")
     legend = ax.legend(fontsize=TEXT, frameon=False, loc="upper left")
     for handle in legend.get_lines():

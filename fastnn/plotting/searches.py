@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from fastnn.plotting.style import BLUE, SMALL, TEXT, colors, figure_of, label, new_axes
 
@@ -39,6 +39,16 @@ def plot_search(
     ------
     ValueError
         If the records have no such key.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plotting
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+    >>> search = fastnn.fit_many(X, y, {"hidden": [2, 4], "learning_rate": [0.01, 0.1]}, validation_data=(X, y))
+    >>> figure = plotting.plot_search(search, "learning_rate", "hidden")
+    >>> figure.axes[0].get_ylabel()
+    'hidden units'
     """
     records = list(search)
     for key in (x, value) if y is None else (x, y, value):
@@ -96,27 +106,37 @@ def plot_learning_rates(rates: npt.ArrayLike, costs: Mapping[str, npt.ArrayLike]
     if not curves:
         raise ValueError("costs must have at least one curve; got none")
     ax = new_axes() if ax is None else ax
-    order, diverged = np.argsort(x), False
+    order = np.argsort(x)
     for (name, curve), color, marker in zip(curves.items(), colors(len(curves)), cycle("os^Dv"), strict=False):
-        ok = order[np.isfinite(curve[order])]
-        text = name
-        if len(ok):
-            best = ok[curve[ok].argmin()]
-            text = f"{name}, lowest at {x[best]:.3g}"
-            ax.plot(x[best], curve[best], "o", color=color, markersize=14, markerfacecolor="none", markeredgewidth=1.5)
-        ax.plot(x[ok], curve[ok], marker=marker, color=color, linewidth=2, markersize=6, label=text)
-        lost = np.setdiff1d(order, ok)
-        diverged |= bool(len(lost))
-        ax.plot(x[lost], np.ones(len(lost)), "x", color=color, transform=ax.get_xaxis_transform(), clip_on=False)
+        _draw_curve(ax, x[order], curve[order], name, {"color": color, "marker": marker})
+    if not all(np.isfinite(curve).all() for curve in curves.values()):
+        ax.plot([], [], "x", color="black", label="diverged")
     ax.set(xscale="log", yscale="log")
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
-    if diverged:
-        ax.plot([], [], "x", color="black", label="diverged")
+    low, high = ax.get_ylim()
+    if high < 1000 * low:
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.yaxis.set_minor_formatter("{x:g}")
     label(ax, "learning rate", "cost J")
     ax.tick_params(which="minor", labelsize=SMALL)
     ax.legend(fontsize=SMALL, frameon=False)
     return figure_of(ax)
+
+
+def _draw_curve(
+    ax: Axes, x: npt.NDArray[np.float64], curve: npt.NDArray[np.float64], name: str, style: dict[str, Any]
+) -> None:
+    """Draw the costs that are finite, a ring around the lowest, and crosses for the others."""
+    ok = np.isfinite(curve)
+    color, text = style["color"], name
+    if ok.any():
+        best = np.where(ok, curve, np.inf).argmin()
+        text = f"{name}, lowest at {x[best]:.3g}"
+        ax.plot(x[best], curve[best], "o", color=color, markersize=14, markerfacecolor="none", markeredgewidth=1.5)
+    ax.plot(x[ok], curve[ok], linewidth=2, markersize=6, label=text, **style)
+    if not ok.all():
+        top = ax.get_xaxis_transform()  # heights from 0 to 1
+        ax.plot(x[~ok], np.ones((~ok).sum()), "x", color=color, transform=top, clip_on=False)
 
 
 def _draw_cells(

@@ -51,12 +51,15 @@ def plot_split(parts: Mapping[str, int | npt.ArrayLike], *, ax: Axes | None = No
         left += count
     label(ax, "examples", "class" if len(rows) > 1 else "")
     ax.grid(visible=False, axis="y")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set_xlim(0, left.max())
     ax.invert_yaxis()
     if len(rows) == 1:
         ax.set_yticks([])
-    ax.legend(fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
+    ax.legend(
+        fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts), columnspacing=1.2
+    )
     return figure_of(ax)
 
 
