@@ -167,7 +167,7 @@ def draw_plane() -> Drawn:
 
     X, y = _spirals(np.random.default_rng(0))
     net = Network((2, 8, 3), "tanh", rng=1)
-    net.fit(X, y, learning_rate=0.05, batch_size=20, epochs=300)
+    net.fit(X, y, learning_rate=0.05, batch_size=30, epochs=150)
     yield "boundary", "the regions that a 2-8-3 network takes for three classes", plotting.plot_boundary(net, X, y)
     yield "small-network", "the weights of that network by sign and size", plotting.plot_network(net)
 
@@ -189,7 +189,7 @@ def draw_numbers() -> Drawn:
     y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
     y += rng.normal(size=len(X))
     net = Network((10, 32, 1), "tanh", loss="squared_error", rng=1)
-    net.fit(X[:1500], y[:1500], scale_targets=True, learning_rate=0.01, batch_size=50, epochs=60)
+    net.fit(X[:1500], y[:1500], scale="standard", scale_targets=True, learning_rate=0.01, batch_size=50, epochs=30)
     figure = plotting.plot_predictions(y[1500:], net.predict(X[1500:]))
     yield "predictions", "predicted against true numbers of a regression, on 500 test samples", figure
 

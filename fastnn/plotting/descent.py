@@ -60,7 +60,7 @@ def plot_descent(costs: Mapping[str, npt.ArrayLike], *, figure: Figure | None = 
         ax.set_title(f"{name}\nJ rose in {rises:,} of {steps:,} steps", fontsize=TEXT)
         label(ax, "steps", "cost J over all examples" if ax is panels[0] else "")
         ax.set_xlim(0, steps)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
     panels[0].set_ylim(bottom=0)
     return figure
 
