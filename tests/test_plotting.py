@@ -174,6 +174,8 @@ def test_confusion_has_the_classes_that_it_is_given():
 def test_confusion_of_bad_input():
     with pytest.raises(ValueError, match=r"one class for each sample, \(m,\); got shapes \(2,\) and \(3,\)"):
         plotting.plot_confusion([0, 1], [0, 1, 1])
+    with pytest.raises(TypeError, match="labels of one kind; got <U1 and int64"):
+        plotting.plot_confusion(["0", "1"], np.array([0, 1]))
     with pytest.raises(ValueError, match=r"classes must have every label; 7 is none of \[0, 1\]"):
         plotting.plot_confusion([0, 1], [0, 7], classes=[0, 1])
 
@@ -209,6 +211,8 @@ def test_boundary_of_bad_input():
         ValueError, match=r"X must have two finite inputs for each sample, \(m, 2\); got shape \(4, 3\)"
     ):
         plotting.plot_boundary(net, np.zeros((4, 3)), np.zeros(4))
+    with pytest.raises(ValueError, match="net must predict at most 20 classes; it has 1600"):
+        plotting.plot_boundary(fastnn.Network((2, 1), loss="squared_error", rng=0), np.eye(2), [0, 1])
     with pytest.raises(ValueError, match=r"y must have a label for each sample, \(4,\); got shape \(3,\)"):
         plotting.plot_boundary(net, np.zeros((4, 2)), np.zeros(3))
 
@@ -224,6 +228,8 @@ def test_predictions_of_each_output_without_missing_targets():
     assert names == ["output 0: R² = 0.500", "output 1: R² = 0.875", "predicted = true"]
     with pytest.raises(ValueError, match=r"y_true and y_pred must have one shape.*got \(3, 2\) and \(3,\)"):
         plotting.plot_predictions(y, h[:, 0])
+    with pytest.raises(ValueError, match="y_pred must be finite; found inf"):
+        plotting.plot_predictions([1, 2], [1, np.inf])
 
 
 # --- how descent goes -------------------------------------------------------------------------------------------------
@@ -274,6 +280,8 @@ def test_learning_rates_with_those_that_diverge():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     with pytest.raises(ValueError, match=r"costs\['SGD'\] must have a cost for each rate, \(3,\); got shape \(2,\)"):
         plotting.plot_learning_rates(rates, {"SGD": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"costs\['SGD'\] must be > 0, as the scale is logarithmic; found -2"):
+        plotting.plot_learning_rates(rates, {"SGD": [1.0, -2.0, np.nan]})
     with pytest.raises(ValueError, match="rates must be finite numbers > 0"):
         plotting.plot_learning_rates([0.0, 1.0], {"SGD": [1.0, 2.0]})
 

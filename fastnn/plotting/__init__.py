@@ -15,9 +15,10 @@ from fastnn.plotting.classification import plot_boundary, plot_confusion
 from fastnn.plotting.descent import plot_descent, plot_paths
 from fastnn.plotting.histories import plot_comparison, plot_history
 from fastnn.plotting.images import plot_digits, plot_mosaic, plot_weights
+from fastnn.plotting.learning_rates import plot_learning_rates
 from fastnn.plotting.networks import plot_network
 from fastnn.plotting.regression import plot_predictions
-from fastnn.plotting.searches import plot_learning_rates, plot_search
+from fastnn.plotting.searches import plot_search
 from fastnn.plotting.splits import plot_split
 from fastnn.plotting.style import BLUE, DPI, GREEN, GREY, ORANGE, VERMILLION
 

@@ -51,6 +51,8 @@ def plot_confusion(
     ------
     ValueError
         If there are not as many predictions as labels, or a label is none of the classes.
+    TypeError
+        If some labels are texts and others are not.
 
     Examples
     --------
@@ -112,7 +114,7 @@ def plot_boundary(
     Raises
     ------
     ValueError
-        If the samples do not have two finite inputs and a label each.
+        If the samples do not have two finite inputs and a label each, or more than 20 classes are predicted.
 
     Examples
     --------
@@ -157,6 +159,8 @@ def _draw_regions(
     plane = np.stack([axis.ravel() for axis in np.meshgrid(x, y)], axis=1)
     answers = np.asarray(net.predict(plane)).reshape(_GRID, _GRID)
     classes = np.unique(np.concatenate([labels, answers.ravel()]))
+    if len(classes) > _COUNTS:
+        raise ValueError(f"net must predict at most {_COUNTS} classes; it has {len(classes)} different answers")
     shades = colors(len(classes))
     tints = 1 - 0.25 * (1 - np.array([to_rgb(shade) for shade in shades]))
     extent = (*x[[0, -1]], *y[[0, -1]])
@@ -182,6 +186,8 @@ def _confusion(
         shapes = f"{y_true.shape} and {y_pred.shape}"
         raise ValueError(f"y_true and y_pred must have one class for each sample, (m,); got shapes {shapes}")
     both = [*y_true.tolist(), *y_pred.tolist()]
+    if y_true.dtype.kind != y_pred.dtype.kind and "U" in y_true.dtype.kind + y_pred.dtype.kind:
+        raise TypeError(f"y_true and y_pred must have labels of one kind; got {y_true.dtype} and {y_pred.dtype}")
     labels = sorted(set(both)) if classes is None else np.asarray(classes).tolist()
     places = {name: i for i, name in enumerate(labels)}
     if unknown := [value for value in both if value not in places]:

@@ -56,12 +56,12 @@ def plot_descent(costs: Mapping[str, npt.ArrayLike], *, figure: Figure | None = 
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for ax, (name, curve), color in zip(panels, curves.items(), colors(len(curves)), strict=True):
         ax.plot(curve, color=color, linewidth=1.5)
-        steps, rises = len(curve) - 1, int((np.diff(curve) > 0).sum())
+        steps, rises = len(curve) - 1, int((curve[1:] > curve[:-1]).sum())
         ax.set_title(f"{name}\nJ rose in {rises:,} of {steps:,} steps", fontsize=TEXT)
         label(ax, "steps", "cost J over all examples" if ax is panels[0] else "")
         ax.set_xlim(0, steps)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
-    panels[0].set_ylim(bottom=0)
+    panels[0].set_ylim(bottom=min(0, *(np.nanmin(curve) for curve in curves.values())))
     return figure
 
 
@@ -130,8 +130,10 @@ def _draw_contours(ax: Axes, cost: Callable[[Points], float], points: Points) ->
     margin = np.where(high > low, 0.15 * (high - low), 1)
     x, y = (np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True))
     values = np.array([[cost(np.array([p, q])) for p in x] for q in y], dtype=np.float64)
-    least, most = values.min(), values.max()
-    levels = least + (most - least) * (np.arange(1, _LEVELS) / _LEVELS) ** 2
-    lines = ax.contour(x, y, values, levels=levels, colors=GREY, linewidths=0.8, zorder=1)
-    ax.clabel(lines, levels[1::2], fmt="%.2g", fontsize=9.5, colors="black")
+    values[~np.isfinite(values)] = np.nan
+    least, most = np.nanmin(values), np.nanmax(values)
+    if most > least:
+        levels = least + (most - least) * (np.arange(1, _LEVELS) / _LEVELS) ** 2
+        lines = ax.contour(x, y, values, levels=levels, colors=GREY, linewidths=0.8, zorder=1)
+        ax.clabel(lines, levels[1::2], fmt="%.2g", fontsize=9.5, colors="black")
     ax.set(xlim=x[[0, -1]], ylim=y[[0, -1]])

@@ -72,7 +72,7 @@ def plot_digits(
 
 
 def plot_mosaic(
-    images: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, columns: int = 20, ax: Axes | None = None
+    images: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, columns: int | None = None, ax: Axes | None = None
 ) -> Figure:
     """Draw many square images side by side, or the first ones of each class in a row.
 
@@ -83,8 +83,8 @@ def plot_mosaic(
         CIFAR-10 become such images by ``X.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)``.
     labels : array_like, (n,), optional
         With them each class has its row, of its first images; otherwise all images are drawn, in their order.
-    columns : int, default 20
-        Images in a row.
+    columns : int, optional
+        Images in a row; by default 20 with labels, otherwise about twice as many as there are rows.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
@@ -108,23 +108,22 @@ def plot_mosaic(
     """
     array = np.asarray(images)
     pictures = array if _are_coloured(array) else _as_pictures(array)
-    columns = check_integer("columns", columns, low=1)
+    classes = np.array([])
     if labels is None:
-        rows = {str(i): np.arange(i, min(i + columns, len(pictures))) for i in range(0, len(pictures), columns)}
+        rows = _in_rows(len(pictures), columns)
     else:
         answers = np.asarray(labels)
         if answers.shape != pictures.shape[:1]:
             raise ValueError(f"labels must have one label for each image, {pictures.shape[:1]}; got {answers.shape}")
-        rows = {str(each): np.flatnonzero(answers == each)[:columns] for each in np.unique(answers)}
-    wide = max(map(len, rows.values()))
-    ax = new_axes(8, min(8 * len(rows) / wide + 0.1, 16)) if ax is None else ax
-    whole = _tiled(pictures, list(rows.values()), gap=0.8 if pictures.ndim == 4 else np.nan)
+        columns, classes = check_integer("columns", 20 if columns is None else columns, low=1), np.unique(answers)
+        rows = [np.flatnonzero(answers == each)[:columns] for each in classes]
+    ax = new_axes(8, min(8 * len(rows) / max(map(len, rows)) + 0.1, 16)) if ax is None else ax
+    whole = _tiled(pictures, rows, gap=0.8 if pictures.ndim == 4 else np.nan)
     ax.imshow(whole, cmap=_with_gaps("gray_r"))
     step = pictures.shape[1] + 1
-    ax.set(xticks=[], yticks=[])
-    if labels is not None:
-        ax.set_yticks(step * np.arange(len(rows)) + step / 2, rows)
-        label(ax, "", "class", grid=False)
+    label(ax, "", "" if labels is None else "class", grid=False)
+    ax.set(xticks=[])
+    ax.set_yticks(step * np.arange(len(classes)) + step / 2, classes)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return figure_of(ax)
@@ -166,10 +165,8 @@ def plot_weights(weights: npt.ArrayLike, *, columns: int | None = None, ax: Axes
     if W.ndim != 2 or round(W.shape[0] ** 0.5) ** 2 != W.shape[0] or not W.size:
         raise ValueError(f"weights must be those of square images, (side * side, units); got shape {W.shape}")
     pictures = _as_pictures(W.T)
-    units = len(pictures)
-    wide = check_integer("columns", math.ceil((2 * units) ** 0.5) if columns is None else columns, low=1)
-    rows = [np.arange(i, min(i + wide, units)) for i in range(0, units, wide)]
-    ax = new_axes(8, 6.8 * len(rows) / min(wide, units) + 0.1) if ax is None else ax
+    rows = _in_rows(len(pictures), columns)
+    ax = new_axes(8, min(6.8 * len(rows) / len(rows[0]) + 0.1, 16)) if ax is None else ax
     most = np.quantile(abs(W), 0.995) or abs(W).max() or 1.0
     image = ax.imshow(_tiled(pictures, rows, np.nan), cmap=_with_gaps(SIGNS), vmin=-most, vmax=most)
     ax.set(xticks=[], yticks=[])
@@ -177,6 +174,12 @@ def plot_weights(weights: npt.ArrayLike, *, columns: int | None = None, ax: Axes
     bar = figure_of(ax).colorbar(image, ax=ax, extend="both" if abs(W).max() > most else "neither")
     bar.set_label("weight", fontsize=TEXT)
     return figure_of(ax)
+
+
+def _in_rows(count: int, columns: int | None) -> list[npt.NDArray[np.int64]]:
+    """Return the numbers below a count in rows, by default about half as many rows as columns."""
+    wide = check_integer("columns", math.ceil((2 * count) ** 0.5) if columns is None else columns, low=1)
+    return [np.arange(i, min(i + wide, count)) for i in range(0, count, wide)]
 
 
 def _tiled(pictures: npt.NDArray[np.generic], rows: list[npt.NDArray[np.int64]], gap: float) -> npt.NDArray[np.float64]:

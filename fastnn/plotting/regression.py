@@ -31,7 +31,7 @@ def plot_predictions(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, ax: Axes |
     Raises
     ------
     ValueError
-        If the shapes differ, or no target is there.
+        If the shapes differ, no target is there, or a prediction is not finite.
 
     Examples
     --------
@@ -45,8 +45,10 @@ def plot_predictions(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, ax: Axes |
     if y.shape != h.shape or not there.any():
         found = f"{np.shape(y_true)} and {np.shape(y_pred)}, {there.sum()} finite"
         raise ValueError(f"y_true and y_pred must have one shape, y_true at least one finite number; got {found}")
+    if not np.isfinite(h[there]).all():
+        raise ValueError(f"y_pred must be finite; found {h[there][~np.isfinite(h[there])][0]}")
     ax = new_axes(6.4, 6.2) if ax is None else ax
-    low, high = min(np.nanmin(y), np.nanmin(h)), max(np.nanmax(y), np.nanmax(h))
+    low, high = min(y[there].min(), h[there].min()), max(y[there].max(), h[there].max())
     alpha = float(np.clip(300 / len(y), 0.15, 0.8))  # where points lie on one another, dark is many
     for k, color in enumerate(colors(y.shape[1])):
         ok = there[:, k]
