@@ -219,13 +219,13 @@ def test_boundary_of_bad_input():
 
 def test_predictions_of_each_output_without_missing_targets():
     y = np.array([[1.0, 0], [2, np.nan], [3, 4]])
-    h = np.array([[1.0, 1], [2, 2], [4, 4]])
+    h = np.array([[1.0, 0.5], [2, 2], [4, 4]])
     ax = plotting.plot_predictions(y, h).axes[0]
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 1], [2, 2], [3, 4]])
-    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[0, 1], [4, 4]])
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[0, 0.5], [4, 4]])
     np.testing.assert_array_equal(ax.lines[2].get_xydata(), [[0, 0], [4, 4]])  # predicted = true
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["output 0: R² = 0.500", "output 1: R² = 0.875", "predicted = true"]
+    assert names == ["output 0: R² = 0.500", "output 1: R² = 0.969", "predicted = true"]
     with pytest.raises(ValueError, match=r"y_true and y_pred must have one shape.*got \(3, 2\) and \(3,\)"):
         plotting.plot_predictions(y, h[:, 0])
     with pytest.raises(ValueError, match="y_pred must be finite; found inf"):
