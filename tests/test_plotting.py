@@ -52,6 +52,10 @@ def test_history_by_epochs_without_steps(history):
 
 
 def test_history_of_no_epoch():
+    negative = fastnn.History()
+    negative.loss = [0.5, -0.5]
+    assert plotting.plot_history(negative).axes[0].get_ylim()[0] < -0.5
+    assert plotting.plot_history(history).axes[0].get_ylim()[0] == 0
     assert isinstance(plotting.plot_history(fastnn.History(), 30, initial_loss=2.0), Figure)
 
 

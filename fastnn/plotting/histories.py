@@ -63,7 +63,8 @@ def plot_history(
         first = 0 if initial_loss is not None else 1
         at = np.arange(first, first + len(test)) * epoch
         ax.plot(at, test, "o", color=VERMILLION, markersize=7, label=f"{validation_name} loss", clip_on=False, zorder=3)
-    ax.set_ylim(bottom=0)
+    if min([*loss, *test], default=0) >= 0:  # Poisson's loss, and one of your own, can be less
+        ax.set_ylim(bottom=0)
     label(ax, _progress_label(samples), "loss J, mean over the examples")
     _count_examples(ax, samples)
     ax.legend(fontsize=TEXT, frameon=False)
