@@ -52,11 +52,14 @@ def test_history_by_epochs_without_steps(history):
 
 
 def test_history_of_no_epoch():
-    negative = fastnn.History()
-    negative.loss = [0.5, -0.5]
-    assert plotting.plot_history(negative).axes[0].get_ylim()[0] < -0.5
-    assert plotting.plot_history(history).axes[0].get_ylim()[0] == 0
     assert isinstance(plotting.plot_history(fastnn.History(), 30, initial_loss=2.0), Figure)
+
+
+def test_history_of_costs_below_zero(history):
+    assert plotting.plot_history(history).axes[0].get_ylim()[0] == 0
+    history.loss[-1] = -0.5
+    history.batch_loss.clear()
+    assert plotting.plot_history(history).axes[0].get_ylim()[0] < -0.5
 
 
 @pytest.mark.parametrize("window", [0, 1, 4, 5, 100])
