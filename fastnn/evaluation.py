@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from fastnn._kernels import reference
 from fastnn._kernels.contract import Activation, Array, Data, Samples
 from fastnn._kernels.contract import Loss as Code
 from fastnn.architecture import Architecture
-from fastnn.data import Classes, Given, Standardizer
+from fastnn.data import Classes, Given, Standardizer, feed_of
 from fastnn.own_functions import OwnLoss
 
 
 def outputs(architecture: Architecture, parameters: Array, X: Samples) -> Array:
     """Return the output unit's values A_L of samples as the kernels read them, quantiles in order if they must be."""
+    if (feed := feed_of(X)) is not None:
+        with closing(feed.samples()) as parts:
+            return np.concatenate([outputs(architecture, parameters, part) for part in parts])
     out = np.empty((len(X), architecture.sizes[-1]), architecture.dtype)
     _kernels.kernels().forward(architecture.model, parameters, X, out)
     architecture.loss.arrange(out)
@@ -89,6 +93,10 @@ def score_of(
 def loss(architecture: Architecture, parameters: Array, given: Given, l2: float = 0.0) -> float:
     """Return J, of targets that are not rounded; of standardised ones where the network has a scale."""
     model, data = architecture.model, given.data
+    if feed_of(data.X) is not None:
+        with closing(given.pieces()) as pieces:
+            parts = [(loss(architecture, parameters, piece), len(piece.data.X)) for piece in pieces]
+        return _mean(parts) + reference.penalty(model, parameters, l2 / sum(count for _, count in parts))
     if given.targets is None or given.standardised:
         return float(_kernels.kernels().loss(model, parameters, data, l2))
     Z = np.empty((len(data.X), architecture.sizes[-1]), architecture.dtype)
@@ -104,9 +112,33 @@ def predicted(architecture: Architecture, parameters: Array, X: Samples, scale: 
     return found if scale is None else found * scale.deviation + scale.mean
 
 
+def judge(architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None) -> float:
+    """Return the score; see `Network.score`."""
+    with closing(given.pieces()) as pieces:
+        parts = [(predicted(architecture, parameters, piece.data.X, scale), piece.own) for piece in pieces]
+    return score(architecture, *_joined(parts))
+
+
 def evaluate(
     architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None
 ) -> tuple[float, float]:
     """Return the loss without the penalty, and the score; after every epoch, so nothing is said of constant targets."""
-    found = predicted(architecture, parameters, given.data.X, scale)
-    return loss(architecture, parameters, given), score(architecture, found, given.own, warn=False)
+    parts, losses = [], []
+    with closing(given.pieces()) as pieces:
+        for piece in pieces:
+            parts.append((predicted(architecture, parameters, piece.data.X, scale), piece.own))
+            losses.append((loss(architecture, parameters, piece), len(piece.data.X)))
+    return _mean(losses), score(architecture, *_joined(parts), warn=False)
+
+
+def _mean(parts: list[tuple[float, int]]) -> float:
+    """Return the mean of parts' mean losses."""
+    return parts[0][0] if len(parts) == 1 else sum(each * m for each, m in parts) / sum(m for _, m in parts)
+
+
+def _joined(parts: list[tuple[Array, Data]]) -> tuple[Array, Data]:
+    """Return the outputs and the targets of all parts; the samples are those of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    found, own = zip(*parts, strict=True)
+    return np.concatenate(found), Data(own[0].X, *(np.concatenate(each) for each in zip(*(d[1:] for d in own), strict=True)))

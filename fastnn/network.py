@@ -21,10 +21,13 @@ from fastnn.data import (
     ClassWeight,
     Given,
     Scaler,
-    as_classes,
     as_given,
     as_samples,
     as_validation_data,
+    check_in_memory,
+    feed_of,
+    in_blocks,
+    learn_classes,
     with_weights,
 )
 from fastnn.history import History
@@ -36,6 +39,7 @@ from fastnn.requests import (
     Shuffle,
     check_batch_size,
     check_callbacks,
+    check_feed,
     find_beginning,
     find_scale,
     find_scaler,
@@ -228,7 +232,7 @@ class Network:
     def fit(
         self,
         X: npt.ArrayLike,
-        y: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
         *,
@@ -346,11 +350,11 @@ class Network:
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
         """
-        callbacks = check_callbacks(callback)
+        X, callbacks = in_blocks(X), check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
         classes = None if reset else self.state.classes
         if self.architecture.loss.classifies:
-            y, classes = as_classes(y, self.sizes[-1], classes, learns=True)
+            y, classes = learn_classes(X, y, self.sizes[-1], classes)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
         target_scale = find_scale(self.architecture, self.state, y, sample_weight, scale_targets, reset)
         given = as_given(X, y, self.architecture, check_finite, scale=target_scale)
@@ -383,6 +387,7 @@ class Network:
             raise ValueError("parameters are read-only; parameters.flags.writeable = True lets them be trained")
         kernels = _kernels.kernels()  # here, and the threads: what is wrong with a setting is raised before any change
         _kernels.get_num_threads()
+        check_feed(data.X, request)
         rates = None if isinstance(found, LBFGS) else request.rates(m)
         extras = request.factors.size or request.input_factor or request.average or any(self.dropout)
         if rates is None and (request.l1 > 0 or extras):
@@ -393,7 +398,9 @@ class Network:
                 state.draw(self.architecture)
             state.take_up(found, self.sizes[0] if request.input_factor else 0)
             if self.architecture.loss.classifies:
-                state.trained_on_labels, state.classes = data.labels.size > 0, classes
+                feed = feed_of(data.X)
+                state.trained_on_labels = data.labels.size > 0 or (feed is not None and feed.labelled)
+                state.classes = classes
             state.target_scale, state.scaler = target_scale, scaler
             goes_on = beginning.history.epochs > 0 or beginning.partial is not None
             state.begin_average(request.average is not None, goes_on)
@@ -401,7 +408,7 @@ class Network:
                 return lbfgs.train(kernels, self.architecture, state, data, request, beginning)
             return training.train(kernels, self.architecture, state, data, request, rates, beginning)
 
-    def _given(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Given:
+    def _given(self, X: npt.ArrayLike, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None) -> Given:
         """Return samples and targets of a trained network, with the weights."""
         state = self.state
         given = as_given(X, y, self.architecture, classes=state.classes, scale=state.target_scale)
@@ -414,7 +421,7 @@ class Network:
         ``scale_targets`` the outputs are in the targets' units, in float64.
         """
         architecture, state = self.architecture, self.state
-        samples = as_samples(X, architecture.sizes[0], architecture.dtype)
+        samples = as_samples(in_blocks(X), architecture.sizes[0], architecture.dtype)
         samples = samples if state.scaler is None else state.scaler.scaled(samples, architecture.dtype)
         return evaluation.predicted(architecture, state.parameters, samples, state.target_scale)
 
@@ -441,7 +448,7 @@ class Network:
         state = self.state
         return evaluation.decide(self.architecture, self.forward(X), state.trained_on_labels, state.classes)
 
-    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2 or D^2.
 
         D^2 = 1 - sum d(y, h) / sum d(y, c) with the best constant c, the mean over the outputs; R^2 is that of the
@@ -451,12 +458,15 @@ class Network:
         and the mean is over the others. For a loss of your own it is minus the mean loss. With weights, all of these
         sums and means are weighted. Targets are compared as they are given, in float64, also by a float32 network.
         """
-        given, state = self._given(X, y, sample_weight), self.state
-        outputs = evaluation.predicted(self.architecture, state.parameters, given.data.X, state.target_scale)
-        return evaluation.score(self.architecture, outputs, given.own)
+        given, state = self._given(in_blocks(X), y, sample_weight), self.state
+        return evaluation.judge(self.architecture, state.parameters, given, state.target_scale)
 
     def loss(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, l2: float = 0.0, sample_weight: npt.ArrayLike | None = None
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
+        l2: float = 0.0,
+        sample_weight: npt.ArrayLike | None = None,
     ) -> float:
         """Return the cost J on (X, y), 1/m sum w_i loss_i with weights of mean 1, and its penalty.
 
@@ -464,7 +474,7 @@ class Network:
         standardised, as in ``history.loss``.
         """
         l2 = check_real("l2", l2, low=0)
-        given = self._given(X, y, sample_weight)
+        given = self._given(in_blocks(X), y, sample_weight)
         return evaluation.loss(self.architecture, self.state.parameters, given, l2)
 
     def loss_and_gradient(
@@ -472,7 +482,7 @@ class Network:
     ) -> tuple[float, Array]:
         """Return J and its gradient, a flat vector laid out like ``parameters``; targets are in the network's dtype."""
         l2 = check_real("l2", l2, low=0)
-        data = self._given(X, y, sample_weight).data
+        data = self._given(check_in_memory(X), y, sample_weight).data
         model, parameters = self.architecture.model, self.state.parameters
         gradient = np.empty_like(parameters)
         return float(_kernels.kernels().loss_and_gradient(model, parameters, data, l2, gradient)), gradient

@@ -12,7 +12,7 @@ from fastnn._checks import check_integer
 from fastnn._kernels.contract import Activation, Numbers, Samples
 from fastnn.architecture import Architecture
 from fastnn.averaging import Average
-from fastnn.data import Given, Scaler, Standardizer, scale_of, scaler_of
+from fastnn.data import Given, Scaler, Standardizer, feed_of, scale_of, scaler_of
 from fastnn.history import History
 from fastnn.optimizers import LBFGS, AnyOptimizer, Optimizer, find_minimizer
 from fastnn.progress import Progress
@@ -64,6 +64,25 @@ def check_batch_size(batch_size: int | None, samples: int, optimizer: AnyOptimiz
     return samples
 
 
+def check_feed(X: Samples, request: Request) -> None:
+    """Refuse what samples that are read in blocks cannot do."""
+    if (feed := feed_of(X)) is None:
+        return
+    m = len(feed)
+    if request.batch_size >= m > feed.window_rows:
+        found = f"{m} samples, which are read {feed.window_rows} at a time"
+        raise ValueError(f"batch_size must be less than the samples of X: steps on all would need them in memory; X has {found}")
+    if callable(request.shuffle):
+        raise TypeError("shuffle must be True or False where X is read in blocks; got a callable")
+    validation = None if request.validation is None else feed_of(request.validation.data.X)
+    for name, once in (("X", feed.once), ("validation_data", validation is not None and validation.once)):
+        if once and request.epochs > 1:
+            raise ValueError(
+                f"epochs must be 1 where {name} is a stream of an iterator, which can be read once; got {request.epochs}. "
+                "A callable that returns an iterator, or a list of chunks, can be read in each epoch"
+            )
+
+
 def check_callbacks(callback: object) -> Sequence[Callable[..., object]]:
     """Return the callbacks of a training."""
     callbacks = () if callback is None else callback if isinstance(callback, list | tuple) else (callback,)
@@ -77,7 +96,7 @@ def check_callbacks(callback: object) -> Sequence[Callable[..., object]]:
 def find_scale(
     architecture: Architecture,
     state: State,
-    y: npt.ArrayLike,
+    y: npt.ArrayLike | None,
     sample_weight: npt.ArrayLike | None,
     scale_targets: bool,
     reset: bool,
@@ -88,6 +107,8 @@ def find_scale(
         return None if reset else state.target_scale
     if loss.classifies or loss.output != Activation.IDENTITY:
         raise ValueError(f"scale_targets needs a regression with an identity output; got loss={loss.name!r}")
+    if y is None:
+        raise ValueError("scale_targets needs y in memory; got None")
     if state.optimizer is not None and not reset:
         raise ValueError("scale_targets must be True at the first training already; reset=True begins anew")
     return scale_of(y, sample_weight)
@@ -108,6 +129,8 @@ def find_scaler(state: State, X: Samples, scale: object, reset: bool) -> Scaler 
         ):
             raise ValueError("scale must be that of the first training, which the network has; reset=True begins anew")
         return scale
+    if kept is None and (feed := feed_of(X)) is not None and feed.once:
+        raise ValueError("scale must be a Scaler for a stream of an iterator, which can be read once; got 'standard'")
     return kept or scaler_of(X)
 
 

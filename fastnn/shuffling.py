@@ -56,7 +56,46 @@ class GridOrder:
         return order
 
 
-Order: TypeAlias = Integers | GridOrder
+@dataclass(frozen=True, eq=False)
+class WindowOrder:
+    """The order of samples that are read in blocks: one window of blocks after the other, in each a random order.
+
+    Attributes
+    ----------
+    windows : tuple of tuple of (int, int)
+        The first row of each block of a window, and the one after its last.
+    seed : int or None
+        Of the orders within windows; None for first to last.
+    only : Order or None
+        That of the only window, which is a usual order of all samples.
+    """
+
+    windows: tuple[tuple[tuple[int, int], ...], ...]
+    seed: int | None = None
+    only: Integers | GridOrder | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return sum(map(self.count, range(len(self.windows))))
+
+    def count(self, window: int) -> int:
+        """Return the number of samples in a window."""
+        return sum(last - first for first, last in self.windows[window])
+
+    def places(self, window: int) -> Integers:
+        """Return the order of a window's samples, by their places in it."""
+        if self.only is not None:
+            return self.only[:]
+        if self.seed is None:
+            return np.arange(self.count(window))
+        return random_order(np.random.default_rng([self.seed, window]), self.count(window))[:]
+
+    def rows(self, window: int) -> Integers:
+        """Return the numbers of a window's samples, block by block."""
+        return np.concatenate([np.arange(first, last) for first, last in self.windows[window]])
+
+
+Order: TypeAlias = Integers | GridOrder | WindowOrder
 
 
 def random_order(rng: np.random.Generator, samples: int) -> Order:
@@ -68,6 +107,41 @@ def random_order(rng: np.random.Generator, samples: int) -> Order:
     down = rng.integers(rows, size=(ROUNDS, columns), dtype=np.uint32)
     across = rng.integers(columns, size=(ROUNDS, rows), dtype=np.uint32)
     return GridOrder(samples, down, across)
+
+
+def window_order(
+    edges: Integers, window_rows: int, rng: np.random.Generator | None, in_turn: bool = False
+) -> WindowOrder:
+    """Return an order of samples that are read in blocks, another one at each call.
+
+    Parameters
+    ----------
+    edges : ndarray, (blocks + 1,)
+        Where blocks begin, and the number of samples.
+    window_rows : int
+        Samples of a window, which takes as many blocks as fit, at least one.
+    rng : Generator or None
+        None for blocks, and samples, from first to last. If all samples fit into a window, the order is the one that
+        `random_order` draws.
+    in_turn : bool
+        Whether blocks can only be read one after the other; samples are then shuffled within windows alone.
+    """
+    blocks = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    samples = int(edges[-1])
+    if rng is not None and samples <= window_rows:
+        return WindowOrder((tuple(blocks),), only=random_order(rng, samples))
+    if rng is not None and not in_turn:
+        blocks = [blocks[i] for i in rng.permutation(len(blocks)).tolist()]
+    windows: list[list[tuple[int, int]]] = []
+    free = 0
+    for first, last in blocks:
+        if not windows or last - first > free:
+            windows.append([])
+            free = window_rows
+        windows[-1].append((first, last))
+        free -= last - first
+    seed = None if rng is None else int(rng.integers(1 << 63))
+    return WindowOrder(tuple(tuple(sorted(window)) for window in windows), seed)
 
 
 def check_order(order: npt.ArrayLike, samples: int) -> Integers:

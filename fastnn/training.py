@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from types import ModuleType
 from typing import Any
 
@@ -14,14 +15,14 @@ import numpy.typing as npt
 from fastnn._kernels import contract, reference
 from fastnn._kernels.contract import NO_NUMBERS, Data, Integers, Numbers
 from fastnn.architecture import Architecture
-from fastnn.data import all_finite
+from fastnn.data import ReadError, all_finite, feed_of, read_windows
 from fastnn.history import DivergenceError, History
 from fastnn.interrupts import InterruptDeferred
 from fastnn.optimizers import Optimizer
 from fastnn.progress import Partial, Progress
 from fastnn.requests import Request
 from fastnn.schedules import TrainingRates
-from fastnn.shuffling import Order, check_order, random_order
+from fastnn.shuffling import GridOrder, Order, WindowOrder, check_order, random_order
 from fastnn.state import Snapshot, State
 from fastnn.watching import Watch, call_all
 
@@ -73,7 +74,7 @@ class _Training:
         assert state.progress is not None
         self.kernels, self.architecture, self.state = kernels, architecture, state
         self.data, self.request, self.rates, self.progress = data, request, rates, state.progress
-        self.samples = len(data.X)
+        self.samples, self.feed = len(data.X), feed_of(data.X)
         self.own_order = request.shuffle if callable(request.shuffle) else None
         in_parts = request.batch_size < self.samples  # whether the order of the samples matters
         self.shuffled = self.own_order is not None or (bool(request.shuffle) and in_parts)
@@ -109,6 +110,9 @@ class _Training:
             history.interrupted, history.ended = True, "interrupted"
             self.watch.judge()
             self._restore_average()
+        except ReadError:
+            self._restore_average()
+            raise
         finally:
             if self.bar:
                 self.bar.close()
@@ -152,6 +156,8 @@ class _Training:
         """Return the rows that an epoch visits."""
         if self.own_order is not None:
             return check_order(self.own_order(self.samples), self.samples)
+        if self.feed is not None:
+            return self.feed.order(self.state.rng if self.shuffled else None)
         return random_order(self.state.rng, self.samples) if self.shuffled else _ALL_ROWS
 
     def _epochs_per_call(self) -> int:
@@ -160,7 +166,7 @@ class _Training:
         Small ones are over before Python has prepared the call, in about 200 us.
         """
         request = self.request
-        if self.watch.looks or request.verbose or request.callbacks or request.l2 > 0 or request.l1 > 0:
+        if self.feed is not None or self.watch.looks or request.verbose or request.callbacks or request.l2 > 0 or request.l1 > 0:
             return 1
         return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 
@@ -176,17 +182,22 @@ class _Training:
         self.progress.partial, beginning = partial, partial.copy()
         try:
             with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
-                for part, order, epochs in self._calls(orders, partial.samples):
-                    with InterruptDeferred():
-                        self._call(part, order, epochs, partial)
-                    if self.shows_bar and not again:
-                        self._show(len(order) or len(part.X) * epochs)
+                with closing(self._calls(orders, partial.samples)) as calls:
+                    for part, order, epochs in calls:
+                        with InterruptDeferred():
+                            self._call(part, order, epochs, partial)
+                        if self.shows_bar and not again:
+                            self._show(len(order) or len(part.X) * epochs)
         except KeyboardInterrupt as error:
             if partial.samples < len(orders) * self.samples:
                 if not all_finite(self.state.parameters):
                     self._go_back(before, beginning)
                 raise
             interrupt = error  # heard after the last step: the epochs are whole, and are recorded first
+        except ReadError as error:
+            if not all_finite(self.state.parameters):
+                self._go_back(before, beginning)
+            raise self._stopped(error) from error
         except Exception:  # of a callable that gives the learning rates
             self._go_back(before, beginning)
             raise
@@ -203,6 +214,14 @@ class _Training:
         partial.sums.append(self._granule_sums(by_epoch, last))  # the steps' own losses only where asked for
         if self.request.keep_batch_loss:
             partial.losses.append(by_epoch)
+
+    def _stopped(self, error: ReadError) -> ReadError:
+        """Return the error of samples that could not be read, with what the network is left as."""
+        done = 0 if self.progress.partial is None else self.progress.partial.samples
+        return ReadError(
+            f"{error}. The network is as after its last whole step, {done} samples into epoch {self.history.epochs + 1}; "
+            "resume=True goes on from there."
+        )
 
     def _go_back(self, before: Snapshot, beginning: Partial) -> None:
         self.state.restore(before)
@@ -243,17 +262,30 @@ class _Training:
             self.history,
         )
 
-    def _calls(self, orders: list[Order], visited: int) -> Iterator[tuple[Data, Integers, int]]:
+    def _calls(self, orders: list[Order], visited: int) -> Generator[tuple[Data, Integers, int], None, None]:
         """Yield the data, the order and the number of epochs of each kernel call: calls end at ends of batches."""
         if len(orders) > 1:
             yield self.data, np.concatenate([order[:] for order in orders]), len(orders)
             return
         granule = self.request.batch_size * self.steps_of_granule
         length = max(1, self.samples_per_call // granule) * granule
-        for start in range(visited, self.samples, length):
-            stop = min(start + length, self.samples)
-            whole = self.shuffled or stop - start == self.samples
-            yield self.data if whole else reference.take(self.data, slice(start, stop)), orders[0][start:stop], 1
+        with closing(self._windows(orders[0], visited, granule)) as windows:
+            for data, order, first in windows:
+                samples = len(order) or len(data.X)
+                for start in range(first, samples, length):
+                    stop = min(start + length, samples)
+                    whole = len(order) > 0 or stop - start == samples
+                    yield data if whole else reference.take(data, slice(start, stop)), order[start:stop], 1
+
+    def _windows(self, order: Order, visited: int, granule: int) -> Generator[tuple[Data, Integers | GridOrder, int], None, None]:
+        """Yield the data that are in memory together, their order, and where in that to begin."""
+        if isinstance(order, WindowOrder):
+            assert self.feed is not None
+            with closing(read_windows(self.feed, self.data, order, visited, granule)) as found:
+                for data, places in found:
+                    yield data, places, 0
+        else:
+            yield self.data, order, visited
 
     def _run(self, data: Data, order: Integers, epochs: int, first: int) -> npt.NDArray[np.float64]:
         """Take the steps of one kernel call, from number ``first`` of the training on; return their losses."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn.data import check_in_memory
 from fastnn.network import Network
 
 
@@ -31,7 +32,7 @@ def as_array(name: str, values: Any) -> Any:
 
 def as_given(name: str, values: Any) -> Any:
     """Return what NumPy cannot read by itself as an array, if it has DLPack, and anything else as it is."""
-    return values if hasattr(values, "__array__") else as_array(name, values)
+    return values if hasattr(values, "__array__") else as_array(name, check_in_memory(values))
 
 
 def check_array(

@@ -40,6 +40,9 @@ def as_samples(
     ValueError
         If X is not 2-D, is empty, has another width, or holds NaN or infinity.
     """
+    if hasattr(X, "as_samples"):  # what is read while it is trained on
+        found: Samples = X.as_samples(width, dtype, check_finite, name)
+        return found
     if hasattr(X, "as_rows"):
         return _as_windows(X.as_rows(), width, dtype, check_finite, name)
     array = as_numbers(X, name)
@@ -47,15 +50,16 @@ def as_samples(
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} is empty: expected at least one row; got shape {array.shape}")
-    _check_width(array.shape, width, name)
+    check_width(array.shape, width, name)
     if not _has_rows(array) or (array.dtype == dtype and array.flags.c_contiguous):
         return _convert(array, dtype, check_finite, name)
     if check_finite and not all_finite(array, dtype):
-        _refuse(array, dtype, name)
+        refuse(array, dtype, name)
     return Rows(array, array.shape[1])
 
 
-def _check_width(shape: tuple[int, ...], width: int | None, name: str) -> None:
+def check_width(shape: tuple[int, ...], width: int | None, name: str) -> None:
+    """Refuse samples of another width; None is any."""
     if width is not None and shape[1] != width:
         raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {shape}")
 
@@ -281,13 +285,17 @@ def _convert(
     if check_finite and array.dtype.kind == "f" and not all_finite(converted):
         if missing and not any(np.isinf(part).any() for part in _in_parts(converted)):
             return converted
-        _refuse(array, dtype, name, missing)
+        refuse(array, dtype, name, missing)
     return converted
 
 
-def _refuse(array: npt.NDArray[Any], dtype: np.dtype, name: str, missing: bool = False) -> None:
-    """Raise the error that names the first number that is not finite in the dtype; NaN may be ``missing``."""
-    first = 0
+def refuse(
+    array: npt.NDArray[Any], dtype: np.dtype, name: str, missing: bool = False, first: int = 0
+) -> None:  # fmt: skip
+    """Raise the error that names the first number that is not finite in the dtype; NaN may be ``missing``.
+
+    The array begins with the row of number ``first``.
+    """
     for part in _in_parts(array):
         with np.errstate(over="ignore"):
             converted = part.astype(dtype)

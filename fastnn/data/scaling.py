@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels.contract import Array, Numbers, Rows, Samples
+from fastnn._kernels.rows import numbers_of
 from fastnn.data.arrays import as_samples
+from fastnn.data.blocks import in_blocks
+from fastnn.data.feeds import Feed, feed_of
 
 _ELEMENTS = 1 << 18  # measured at a time
 
@@ -106,15 +110,14 @@ class Scaler:
         TypeError, ValueError
             If X does not hold finite real numbers in rows, or their squares are beyond float64.
         """
-        return _measured(as_samples(X, None, np.dtype(np.float64)), columns)
+        return _measured(as_samples(in_blocks(X), None, np.dtype(np.float64)), columns)
 
     def transform(self, X: npt.ArrayLike, dtype: npt.DTypeLike = "float32") -> Array:
         """Return what a network of the dtype sees of X: x is converted first, then (x - mean) (1 / deviation)."""
         dtype = np.dtype(dtype)
-        scaled = self.scaled(as_samples(X, None, dtype, check_finite=False), dtype)
-        return scaled.numbers(dtype)
+        return numbers_of(self.scaled(as_samples(X, None, dtype, check_finite=False), dtype), dtype)
 
-    def scaled(self, X: Samples, dtype: np.dtype[Any]) -> Rows:
+    def scaled(self, X: Samples, dtype: np.dtype[Any]) -> Samples:
         """Return samples that kernels scale while they read them.
 
         Raises
@@ -122,9 +125,11 @@ class Scaler:
         ValueError
             If they have another number of columns, or a deviation is too small for the dtype.
         """
-        rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
-        mean, inverse = self.numbers(rows.width, dtype)
-        return replace(rows, mean=mean, inverse=inverse)
+        mean, inverse = self.numbers(X.shape[1], dtype)
+        if (feed := feed_of(X)) is not None:
+            scaled: Samples = feed.scaled(mean, inverse)
+            return scaled
+        return replace(X if isinstance(X, Rows) else Rows(X, X.shape[1]), mean=mean, inverse=inverse)
 
     def numbers(self, width: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """Return the means and 1 / deviations of so many columns, as a network of the dtype computes with them.
@@ -145,6 +150,8 @@ class Scaler:
 
 def _measured(X: Samples, columns: bool) -> Scaler:
     """Return the scale of samples, a part of them at a time."""
+    if (feed := feed_of(X)) is not None:
+        return _measured_once(feed, columns)
     rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
     length, axis = max(1, _ELEMENTS // rows.width), 0 if columns else None
     count = len(rows) if columns else len(rows) * rows.width
@@ -159,6 +166,27 @@ def _measured(X: Samples, columns: bool) -> Scaler:
     if not np.isfinite(deviation).all():
         raise ValueError("X is too large to be scaled: its deviation is beyond float64")
     return Scaler(mean, _without_noise(mean, deviation, rows.array.dtype))
+
+
+def _measured_once(feed: Feed, columns: bool) -> Scaler:
+    """Return the scale of samples that are read a single time: parts' means and sums of squares about them are merged.
+
+    Chan, Golub, LeVeque: Algorithms for computing the sample variance. The American Statistician 37, 1983.
+    """
+    count, mean, squares = 0, np.float64(0.0), np.float64(0.0)
+    with np.errstate(over="ignore", invalid="ignore"), closing(feed.samples()) as parts:
+        for samples in parts:
+            part = numbers_of(samples, np.dtype(np.float64))
+            part = part if columns else part.reshape(-1, 1)
+            own = part.mean(axis=0, dtype=np.float64)
+            away, before, count = own - mean, count, count + len(part)
+            squares = squares + ((part - own) ** 2).sum(axis=0) + away**2 * (before * len(part) / count)
+            mean = mean + away * (len(part) / count)
+        deviation = np.sqrt(squares / count)
+    if not np.isfinite(deviation).all():
+        raise ValueError("X is too large to be scaled: its deviation is beyond float64")
+    mean, deviation = (part if columns else part[0] for part in (mean, deviation))
+    return Scaler(mean, _without_noise(mean, deviation, feed.format))
 
 
 def scaler_of(X: Samples) -> Scaler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from fastnn._kernels.contract import Data
 from fastnn.architecture import Architecture
 from fastnn.data.arrays import as_data, as_numbers
+from fastnn.data.blocks import in_blocks
+from fastnn.data.feeds import feed_of
 from fastnn.data.labels import Classes
 from fastnn.data.scaling import Scaler, Standardizer
 from fastnn.data.weights import check_weights, with_weights
@@ -45,6 +48,14 @@ class Given(NamedTuple):
             return self
         return self._replace(data=self.data._replace(X=scaler.scaled(self.data.X, self.data.targets.dtype)))
 
+    def pieces(self) -> Generator[Given, None, None]:
+        """Yield parts whose samples are in memory: the whole, where these are."""
+        feed = feed_of(self.data.X)
+        if feed is None:
+            yield self
+        else:
+            yield from feed.pieces(self)
+
 
 def as_given(
     X: npt.ArrayLike,
@@ -56,6 +67,9 @@ def as_given(
     scale: Standardizer | None = None,
 ) -> Given:
     """Check samples and targets; see ``as_data`` for what is raised."""
+    if hasattr(X, "as_given"):  # a stream, which brings its targets
+        found: Given = X.as_given(y, architecture, check_finite, names, classes, scale)
+        return found
     if architecture.loss.classifies:
         return Given(as_data(X, y, architecture, check_finite, names, classes))
     numbers = as_numbers(y, names[1])
@@ -80,9 +94,12 @@ def as_validation_data(
     """Check what ``fit`` is given to validate on."""
     if given is None:
         return None
+    if hasattr(given, "as_given"):
+        given = (given, None)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")
     X, y, *weights = given
+    X = in_blocks(X)
     held = as_given(X, y, architecture, check_finite, ("validation_data X", "validation_data y"), classes, scale)
     if weights:
         held = held._replace(data=with_weights(held.data, weights[0], name="validation_data weights"))

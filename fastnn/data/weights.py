@@ -69,9 +69,9 @@ def _labels_of(data: Data) -> Integers:
     """Return each sample's class; a single output's answers are the classes 0 and 1."""
     if data.labels.size:
         return data.labels
-    if data.targets.shape[1] == 1 and ((data.targets == 0) | (data.targets == 1)).all():
+    if len(data.targets) and data.targets.shape[1] == 1 and ((data.targets == 0) | (data.targets == 1)).all():
         return data.targets[:, 0].astype(np.int64)
-    raise ValueError("class_weight needs y to be labels, one class a sample; got a matrix or real numbers")
+    raise ValueError("class_weight needs y to be labels in memory, one class a sample; got a matrix, real numbers or a stream")
 
 
 def _weights_of_classes(
