@@ -141,4 +141,6 @@ def _joined(parts: list[tuple[Array, Data]]) -> tuple[Array, Data]:
     if len(parts) == 1:
         return parts[0]
     found, own = zip(*parts, strict=True)
-    return np.concatenate(found), Data(own[0].X, *(np.concatenate(each) for each in zip(*(d[1:] for d in own), strict=True)))
+    return np.concatenate(found), Data(
+        own[0].X, *(np.concatenate(each) for each in zip(*(d[1:] for d in own), strict=True))
+    )

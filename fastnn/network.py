@@ -448,7 +448,9 @@ class Network:
         state = self.state
         return evaluation.decide(self.architecture, self.forward(X), state.trained_on_labels, state.classes)
 
-    def score(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None) -> float:
+    def score(
+        self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """Return the accuracy: the share of the samples all of whose answers are right; for real targets R^2 or D^2.
 
         D^2 = 1 - sum d(y, h) / sum d(y, c) with the best constant c, the mean over the outputs; R^2 is that of the

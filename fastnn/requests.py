@@ -71,16 +71,17 @@ def check_feed(X: Samples, request: Request) -> None:
     m = len(feed)
     if request.batch_size >= m > feed.window_rows:
         found = f"{m} samples, which are read {feed.window_rows} at a time"
-        raise ValueError(f"batch_size must be less than the samples of X: steps on all would need them in memory; X has {found}")
+        raise ValueError(
+            f"batch_size must be less than the samples of X: steps on all would need them in memory; X has {found}"
+        )
     if callable(request.shuffle):
         raise TypeError("shuffle must be True or False where X is read in blocks; got a callable")
     validation = None if request.validation is None else feed_of(request.validation.data.X)
     for name, once in (("X", feed.once), ("validation_data", validation is not None and validation.once)):
         if once and request.epochs > 1:
-            raise ValueError(
-                f"epochs must be 1 where {name} is a stream of an iterator, which can be read once; got {request.epochs}. "
-                "A callable that returns an iterator, or a list of chunks, can be read in each epoch"
-            )
+            found = f"of an iterator, which can be read once; got {request.epochs}"
+            way = "a callable that returns an iterator, or a list of chunks, can be read in each epoch"
+            raise ValueError(f"epochs must be 1 where {name} is a stream {found}: {way}")
 
 
 def check_callbacks(callback: object) -> Sequence[Callable[..., object]]:

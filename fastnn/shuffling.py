@@ -56,6 +56,9 @@ class GridOrder:
         return order
 
 
+Order: TypeAlias = Integers | GridOrder
+
+
 @dataclass(frozen=True, eq=False)
 class WindowOrder:
     """The order of samples that are read in blocks: one window of blocks after the other, in each a random order.
@@ -72,7 +75,7 @@ class WindowOrder:
 
     windows: tuple[tuple[tuple[int, int], ...], ...]
     seed: int | None = None
-    only: Integers | GridOrder | None = None
+    only: Order | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -93,9 +96,6 @@ class WindowOrder:
     def rows(self, window: int) -> Integers:
         """Return the numbers of a window's samples, block by block."""
         return np.concatenate([np.arange(first, last) for first, last in self.windows[window]])
-
-
-Order: TypeAlias = Integers | GridOrder | WindowOrder
 
 
 def random_order(rng: np.random.Generator, samples: int) -> Order:

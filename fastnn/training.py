@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.progress import Partial, Progress
 from fastnn.requests import Request
 from fastnn.schedules import TrainingRates
-from fastnn.shuffling import GridOrder, Order, WindowOrder, check_order, random_order
+from fastnn.shuffling import Order, WindowOrder, check_order, random_order
 from fastnn.state import Snapshot, State
 from fastnn.watching import Watch, call_all
 
@@ -39,6 +39,7 @@ _GRANULE = 1024
 _EPOCHS_PER_CALL = 10_000  # of a handful of samples: each has an order and a loss in a list
 _SAMPLES_OF_LISTS = 1_000_000  # of a call that needs an order, or a loss, for each of its samples: 8 MB
 _BAR_AFTER = 2.0  # seconds
+AnyOrder: TypeAlias = Order | WindowOrder
 _ALL_ROWS = np.empty(0, dtype=np.int64)  # the order that means first to last
 
 
@@ -152,7 +153,7 @@ class _Training:
                     random_order(rng, self.samples)
             raise
 
-    def _draw_order(self) -> Order:
+    def _draw_order(self) -> AnyOrder:
         """Return the rows that an epoch visits."""
         if self.own_order is not None:
             return check_order(self.own_order(self.samples), self.samples)
@@ -166,7 +167,14 @@ class _Training:
         Small ones are over before Python has prepared the call, in about 200 us.
         """
         request = self.request
-        if self.feed is not None or self.watch.looks or request.verbose or request.callbacks or request.l2 > 0 or request.l1 > 0:
+        if (
+            self.feed is not None
+            or self.watch.looks
+            or request.verbose
+            or request.callbacks
+            or request.l2 > 0
+            or request.l1 > 0
+        ):
             return 1
         return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 
@@ -175,19 +183,19 @@ class _Training:
         samples = int(operations / (6 * len(self.state.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
         return min(samples, _SAMPLES_OF_LISTS) if self.shuffled or self.request.batch_size == 1 else samples
 
-    def _take(self, orders: list[Order], again: bool = False) -> None:
+    def _take(self, orders: list[AnyOrder], again: bool = False) -> None:
         """Take an epoch for each order, or none of them if one diverges."""
         began, before, interrupt = time.perf_counter(), self.state.snapshot(), None
         partial = self.progress.partial or Partial(self._penalty())
         self.progress.partial, beginning = partial, partial.copy()
         try:
-            with np.errstate(all="ignore"):  # an overflow is found below, and named with its epoch
-                with closing(self._calls(orders, partial.samples)) as calls:
-                    for part, order, epochs in calls:
-                        with InterruptDeferred():
-                            self._call(part, order, epochs, partial)
-                        if self.shows_bar and not again:
-                            self._show(len(order) or len(part.X) * epochs)
+            # An overflow is found below, and named with its epoch.
+            with np.errstate(all="ignore"), closing(self._calls(orders, partial.samples)) as calls:
+                for part, order, epochs in calls:
+                    with InterruptDeferred():
+                        self._call(part, order, epochs, partial)
+                    if self.shows_bar and not again:
+                        self._show(len(order) or len(part.X) * epochs)
         except KeyboardInterrupt as error:
             if partial.samples < len(orders) * self.samples:
                 if not all_finite(self.state.parameters):
@@ -218,16 +226,15 @@ class _Training:
     def _stopped(self, error: ReadError) -> ReadError:
         """Return the error of samples that could not be read, with what the network is left as."""
         done = 0 if self.progress.partial is None else self.progress.partial.samples
-        return ReadError(
-            f"{error}. The network is as after its last whole step, {done} samples into epoch {self.history.epochs + 1}; "
-            "resume=True goes on from there."
-        )
+        where = f"{done} samples into epoch {self.history.epochs + 1}"
+        kept = f"The network is as after its last whole step, {where}; resume=True goes on from there."
+        return ReadError(f"{error}. {kept}")
 
     def _go_back(self, before: Snapshot, beginning: Partial) -> None:
         self.state.restore(before)
         self.progress.partial = beginning if beginning.samples else None
 
-    def _record(self, orders: list[Order], began: float, before: Snapshot, partial: Partial) -> None:
+    def _record(self, orders: list[AnyOrder], began: float, before: Snapshot, partial: Partial) -> None:
         """Make history of epochs that are whole, unless one diverged."""
         self.progress.partial = None
         sums = partial.sums
@@ -246,7 +253,7 @@ class _Training:
         l2, l1 = self.request.l2 / self.samples, self.request.l1 / self.samples
         return reference.penalty(self.architecture.model, self.state.parameters, l2, l1)
 
-    def _diverge(self, orders: list[Order], loss: float) -> None:
+    def _diverge(self, orders: list[AnyOrder], loss: float) -> None:
         """Raise the error of the epoch that diverged, after those before it; halves tell which it is."""
         if len(orders) > 1:
             middle = len(orders) // 2
@@ -262,10 +269,11 @@ class _Training:
             self.history,
         )
 
-    def _calls(self, orders: list[Order], visited: int) -> Generator[tuple[Data, Integers, int], None, None]:
+    def _calls(self, orders: list[AnyOrder], visited: int) -> Generator[tuple[Data, Integers, int], None, None]:
         """Yield the data, the order and the number of epochs of each kernel call: calls end at ends of batches."""
         if len(orders) > 1:
-            yield self.data, np.concatenate([order[:] for order in orders]), len(orders)
+            drawn = [order[:] for order in orders if not isinstance(order, WindowOrder)]  # several: of data in memory
+            yield self.data, np.concatenate(drawn), len(orders)
             return
         granule = self.request.batch_size * self.steps_of_granule
         length = max(1, self.samples_per_call // granule) * granule
@@ -277,7 +285,7 @@ class _Training:
                     whole = len(order) > 0 or stop - start == samples
                     yield data if whole else reference.take(data, slice(start, stop)), order[start:stop], 1
 
-    def _windows(self, order: Order, visited: int, granule: int) -> Generator[tuple[Data, Integers | GridOrder, int], None, None]:
+    def _windows(self, order: AnyOrder, visited: int, granule: int) -> Generator[tuple[Data, Order, int], None, None]:
         """Yield the data that are in memory together, their order, and where in that to begin."""
         if isinstance(order, WindowOrder):
             assert self.feed is not None

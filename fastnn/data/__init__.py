@@ -36,9 +36,9 @@ __all__ = [
     "feed_of",
     "in_blocks",
     "learn_classes",
+    "read_windows",
     "scale_of",
     "scaler_of",
     "split_time",
-    "read_windows",
     "with_weights",
 ]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Integers, Samples
 from fastnn.data.arrays import all_finite, check_width, refuse
-from fastnn.data.feeds import Buffer, Feed, ReadError, ahead, format_of
+from fastnn.data.feeds import Buffer, Feed, ReadError, ahead, format_of, targets_at
 from fastnn.shuffling import WindowOrder, window_order
 
 BLOCK_BYTES = 2 << 20  # a few milliseconds of a disk's time, so that seeking does not count
@@ -32,13 +32,13 @@ class Source(Protocol):
         """Return where blocks begin, and the number of rows."""
 
     def read(self, first: int, out: Buffer) -> None:
-        """Write rows from ``first`` on into all of ``out``, (rows, columns), in its dtype; ReadError if there are none."""
+        """Write rows from ``first`` on into all of ``out``, (rows, columns), in its dtype; or raise ReadError."""
 
 
 class Blocks:
     """Samples that are read in blocks: of a file, or of any object with ``shape`` and row slices.
 
-    ``fit``, ``predict``, ``score`` and the others read a ``numpy.memmap``, an HDF5 or Zarr array and such objects in this
+    ``fit``, ``predict``, ``score`` and ``loss`` read a ``numpy.memmap``, an HDF5 or Zarr array and such objects in this
     way by themselves, where they are larger than a window. An epoch visits the blocks in random order; a window of them
     is in memory at a time, whose rows are shuffled, while a thread reads the next one. What fits into one window is
     read once, and then in memory.
@@ -50,7 +50,8 @@ class Blocks:
     block_rows : int, optional
         Rows of a block, which are read together; by default 2 MB of them, and whole chunks of HDF5 and Zarr.
     window_rows : int, optional
-        Rows that are shuffled together, at least those of a block; by default 64 MB of them. Twice as many are in memory.
+        Rows that are shuffled together, at least those of a block; by default 64 MB of them. Twice as many are in
+        memory.
 
     Attributes
     ----------
@@ -81,7 +82,9 @@ class Blocks:
         self._edges = self._source.edges(block_rows)
         self.block_rows = int(np.diff(self._edges).max())
         default = max(self.block_rows, rows_of(WINDOW_BYTES, self.shape[1], self.dtype))
-        self.window_rows = default if window_rows is None else check_integer("window_rows", window_rows, self.block_rows)
+        self.window_rows = (
+            default if window_rows is None else check_integer("window_rows", window_rows, self.block_rows)
+        )
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -145,10 +148,9 @@ class BlockFeed(Feed):
     def pieces(self, given: Any) -> Generator[Any, None, None]:
         """Yield parts of `Given`, first to last."""
         for (first, last), X in zip(self.blocks.spans(), self.samples(), strict=True):
-            data, targets = given.data, given.targets
-            parts = (part[first:last] if len(part) else part for part in data[1:])
-            own = None if targets is None else targets[first:last]
-            yield given._replace(data=Data(X, *parts), targets=own)
+            rows = slice(first, last)
+            own = None if given.targets is None else given.targets[rows]
+            yield given._replace(data=Data(X, *targets_at(given.data, rows)), targets=own)
 
     def samples(self) -> Generator[Samples, None, None]:
         """Yield the samples, block by block."""
@@ -180,7 +182,7 @@ class _BlockReader:
             self._feed.read(first, out[at : at + last - first])
             at += last - first
         rows = np.concatenate([np.arange(first, last) for first, last in spans])
-        return Data(out, *(part[rows] if len(part) else part for part in self._data[1:]))
+        return Data(out, *targets_at(self._data, rows))
 
     def end(self) -> None:
         """There is nothing to check."""
@@ -209,10 +211,8 @@ class _Slices:
         """Write rows from ``first`` on into all of ``out``."""
         part = np.asarray(self._X[first : first + len(out)])
         if part.shape != out.shape or part.dtype != self.dtype:
-            raise ReadError(
-                f"rows {first} to {first + len(out) - 1} must be {self.dtype} in shape {out.shape}; got {part.dtype} in "
-                f"shape {part.shape}"
-            )
+            found = f"got {part.dtype} in shape {part.shape}"
+            raise ReadError(f"rows from {first} on must be {self.dtype} in shape {out.shape}; {found}")
         with np.errstate(over="ignore", invalid="ignore"):
             out[...] = part
 
@@ -234,7 +234,7 @@ class _File:
     def read(self, first: int, out: Buffer) -> None:
         """Write rows from ``first`` on into all of ``out``."""
         part = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
-        left = memoryview(part.reshape(-1).view(np.uint8))
+        left = part.reshape(-1).view(np.uint8).data
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._start + first * part.strides[0])
             while len(left):
@@ -278,7 +278,7 @@ def is_mapped(X: object) -> bool:
 
 
 def in_blocks(X: Any) -> Any:
-    """Return what is read in blocks as `Blocks`, or as an array where it is not larger than a window; others as given."""
+    """Return what is read in blocks as `Blocks`, or an array where it is not larger than a window; others as given."""
     if isinstance(X, Blocks):
         return X.in_memory() if len(X) <= X.window_rows else X
     if isinstance(X, np.ndarray):

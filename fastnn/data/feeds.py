@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from copy import copy
 from contextlib import closing
+from copy import copy
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -103,7 +103,7 @@ class Feed(ABC):
 
     def as_kernels_read(self, part: Buffer) -> Samples:
         """Return rows in the format as samples, scaled."""
-        if part.dtype == self.dtype and self.mean is None:
+        if part.dtype == self.dtype and self.mean is None and part.flags.c_contiguous:
             return part
         return Rows(part, part.shape[1], None, self.mean, self.inverse)
 
@@ -129,6 +129,11 @@ def check_in_memory(X: Any) -> Any:
 def format_of(stored: np.dtype[Any], dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type in which numbers are kept: their own, or the network's where kernels do not know that."""
     return stored if stored in FORMATS and stored.isnative else dtype
+
+
+def targets_at(data: Data, rows: slice | Integers) -> list[Any]:
+    """Return labels, targets and weights of some rows; those that are empty stay so."""
+    return [part[rows] if len(part) else part for part in data[1:]]
 
 
 def read_windows(
@@ -181,7 +186,7 @@ def _windows(
             whole = len(places) if last else len(places) // granule * granule
             yield found._replace(X=feed.as_kernels_read(buffer[: kept + count])), places[:whole]
             left = places[whole:]
-            rest = Data(buffer[left], *(part[left] if len(part) else part for part in found[1:]))
+            rest = Data(buffer[left], *targets_at(found, left))
 
 
 class _Failure(NamedTuple):

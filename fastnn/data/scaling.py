@@ -173,7 +173,9 @@ def _measured_once(feed: Feed, columns: bool) -> Scaler:
 
     Chan, Golub, LeVeque: Algorithms for computing the sample variance. The American Statistician 37, 1983.
     """
-    count, mean, squares = 0, np.float64(0.0), np.float64(0.0)
+    count = 0
+    mean: Any = 0.0
+    squares: Any = 0.0
     with np.errstate(over="ignore", invalid="ignore"), closing(feed.samples()) as parts:
         for samples in parts:
             part = numbers_of(samples, np.dtype(np.float64))

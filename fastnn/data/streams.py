@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Samples
+from fastnn._kernels.reference import take
 from fastnn._kernels.rows import Rows
 from fastnn.architecture import Architecture
 from fastnn.data.arrays import as_numbers, as_samples
@@ -27,9 +28,9 @@ Chunk: TypeAlias = tuple[npt.ArrayLike, ...]
 class Stream:
     """Samples that come in chunks, (X, y) each: from files, a database, a generator of other samples in each epoch.
 
-    ``fit(stream)`` takes them, and so do ``predict``, ``score``, ``loss`` and ``validation_data=stream``. A window of rows is
-    in memory at a time, and a thread takes the next chunks from the stream meanwhile. Chunks come in the stream's own
-    order; rows are shuffled within windows.
+    ``fit(stream)`` takes them, and so do ``predict``, ``score``, ``loss`` and ``validation_data=stream``. A window of
+    rows is in memory at a time, and a thread takes the next chunks from the stream meanwhile. Chunks come in the
+    stream's own order; rows are shuffled within windows.
 
     Parameters
     ----------
@@ -245,7 +246,10 @@ class StreamFeed(Feed):
         architecture, name, classes, scale = self.targets
         X, y = _parts(chunk, number)
         names = f"{self.name} of chunk {number}", f"{name} of chunk {number}"
-        return as_given(X, y, architecture, self.check_finite, names, classes, scale)
+        given = as_given(X, y, architecture, self.check_finite, names, classes, scale)
+        if number and (given.data.labels.size > 0) != self.labelled:
+            raise ValueError(f"{names[1]} must be {'labels' if self.labelled else 'a matrix'}, as in the first chunk")
+        return given
 
 
 class _StreamReader:
@@ -267,9 +271,8 @@ class _StreamReader:
             begin, part = self._at - first, self._take(last - self._at)
             rows = stored(part.X)
             if rows.dtype != out.dtype:
-                raise ReadError(
-                    f"{self._feed.name} of chunk {self._number - 1} must be {out.dtype}, as in the first; got {rows.dtype}"
-                )
+                name = f"{self._feed.name} of chunk {self._number - 1}"
+                raise ReadError(f"{name} must be {out.dtype}, as in the first chunk; got {rows.dtype}")
             out[begin : begin + len(rows)] = rows
             found.append(part)
         labels, targets = (np.concatenate([part[i] for part in found]) for i in (1, 2))
@@ -284,10 +287,7 @@ class _StreamReader:
             self._left = self._feed.given(self._number, chunk).data
             self._number += 1
         data = self._left
-        part, rest = (
-            Data(data.X[rows], *(each[rows] if len(each) else each for each in data[1:]))
-            for rows in (slice(0, count), slice(count, None))
-        )
+        part, rest = (take(data, rows) for rows in (slice(0, count), slice(count, None)))
         self._left = rest if len(rest.X) else None
         self._at += len(part.X)
         return part
@@ -313,7 +313,11 @@ def learn_classes(
 
 def stored(X: Samples) -> Buffer:
     """Return the rows of a chunk, as they are stored."""
-    return X.array if isinstance(X, Rows) else X
+    if isinstance(X, np.ndarray):
+        return X
+    if not isinstance(X, Rows):
+        raise TypeError(f"X of a chunk must be an array; got {type(X).__name__}")
+    return X.stored()
 
 
 def _parts(chunk: object, number: int) -> tuple[Any, Any]:
@@ -322,23 +326,6 @@ def _parts(chunk: object, number: int) -> tuple[Any, Any]:
         return chunk[0], chunk[1]
     parts = f" of {len(chunk)}" if isinstance(chunk, tuple | list) else ""
     raise TypeError(f"chunk {number} must be (X, y); got {type(chunk).__name__}{parts}")
-
-
-def close(self) -> None:
-        """Close a generator."""
-        close(self._chunks)
-
-
-def stored(X: Samples) -> Buffer:
-    """Return the rows of a chunk, as they are stored."""
-    return X.array if isinstance(X, Rows) else X
-
-
-def _parts(chunk: object, number: int) -> tuple[Any, ...]:
-    """Return X and what comes with it."""
-    if isinstance(chunk, tuple | list) and len(chunk) in (2, 3):
-        return tuple(chunk)
-    raise TypeError(f"chunk {number} must be (X, y); got {type(chunk).__name__}")
 
 
 def close(chunks: Iterator[Any]) -> None:

@@ -14,10 +14,10 @@ from fastnn.data.feeds import Buffer, ReadError
 
 
 class Table:
-    """Columns of a table in Parquet or Arrow (Feather) files, read in blocks: groups of rows, or record batches, as written.
+    """Columns of a table in Parquet or Arrow files, read in blocks: groups of rows, or record batches, as written.
 
-    ``fit`` and the others take it as X. A group of rows is in memory as a whole while it is read: write them of some MB,
-    ``pyarrow.parquet.write_table(table, path, row_group_size=20_000)``.
+    ``fit`` and the others take it as X. A group of rows is in memory as a whole while it is read: write them of some
+    MB, ``pyarrow.parquet.write_table(table, path, row_group_size=20_000)``.
 
     Parameters
     ----------
@@ -70,7 +70,9 @@ class Table:
     def edges(self, block_rows: int | None) -> Integers:
         """Return where groups of rows begin, and the number of rows."""
         if block_rows is not None:
-            raise ValueError(f"block_rows must be None for a Table, whose blocks are as it was written; got {block_rows}")
+            raise ValueError(
+                f"block_rows must be None for a Table, whose blocks are as it was written; got {block_rows}"
+            )
         return np.unique(self._edges)
 
     def read(self, first: int, out: Buffer) -> None:
@@ -104,9 +106,9 @@ def _groups_of(fragment: Any) -> list[tuple[int, Callable[[list[str]], Any]]]:
     """Return the rows of each group of a file, and what reads it."""
     if hasattr(fragment, "split_by_row_group"):
         return [(part.count_rows(), _read_part(part)) for part in fragment.split_by_row_group()]
-    import pyarrow
+    import pyarrow as pa
 
-    file = pyarrow.ipc.open_file(pyarrow.memory_map(fragment.path))
+    file = pa.ipc.open_file(pa.memory_map(fragment.path))
     return [(file.get_batch(i).num_rows, _read_batch(file, i)) for i in range(file.num_record_batches)]
 
 
@@ -122,6 +124,7 @@ def _read_batch(file: Any, number: int) -> Callable[[list[str]], Any]:
 
 def _type_of(field: Any) -> np.dtype[Any]:
     """Return NumPy's type of a column's numbers."""
+    dtype: np.dtype[Any]
     try:
         dtype = np.dtype(field.type.to_pandas_dtype())
     except NotImplementedError:

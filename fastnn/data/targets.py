@@ -59,7 +59,7 @@ class Given(NamedTuple):
 
 def as_given(
     X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    y: npt.ArrayLike | None,
     architecture: Architecture,
     check_finite: bool = True,
     names: tuple[str, str] = ("X", "y"),
@@ -70,6 +70,8 @@ def as_given(
     if hasattr(X, "as_given"):  # a stream, which brings its targets
         found: Given = X.as_given(y, architecture, check_finite, names, classes, scale)
         return found
+    if y is None:
+        raise TypeError(f"{names[1]} must be given with {names[0]}, unless that is a fastnn.data.Stream; got None")
     if architecture.loss.classifies:
         return Given(as_data(X, y, architecture, check_finite, names, classes))
     numbers = as_numbers(y, names[1])
@@ -85,7 +87,7 @@ def as_given(
 
 
 def as_validation_data(
-    given: tuple[npt.ArrayLike, ...] | None,
+    given: tuple[Any, ...] | Any | None,
     architecture: Architecture,
     check_finite: bool = True,
     classes: Classes | None = None,
@@ -94,7 +96,7 @@ def as_validation_data(
     """Check what ``fit`` is given to validate on."""
     if given is None:
         return None
-    if hasattr(given, "as_given"):
+    if hasattr(given, "as_given"):  # a stream
         given = (given, None)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise TypeError(f"validation_data must be (X, y) or (X, y, weights); got {type(given).__name__}")

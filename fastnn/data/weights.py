@@ -71,7 +71,9 @@ def _labels_of(data: Data) -> Integers:
         return data.labels
     if len(data.targets) and data.targets.shape[1] == 1 and ((data.targets == 0) | (data.targets == 1)).all():
         return data.targets[:, 0].astype(np.int64)
-    raise ValueError("class_weight needs y to be labels in memory, one class a sample; got a matrix, real numbers or a stream")
+    raise ValueError(
+        "class_weight needs y to be labels in memory, one class a sample; got a matrix, real numbers or a stream"
+    )
 
 
 def _weights_of_classes(
