@@ -357,7 +357,8 @@ class Network:
             y, classes = learn_classes(X, y, self.sizes[-1], classes)
         names = np.arange(max(2, self.sizes[-1])) if classes is None else classes.labels
         target_scale = find_scale(self.architecture, self.state, y, sample_weight, scale_targets, reset)
-        given = as_given(X, y, self.architecture, check_finite, scale=target_scale)
+        own = classes if y is None else None  # of a stream, whose labels are still as they were given
+        given = as_given(X, y, self.architecture, check_finite, classes=own, scale=target_scale)
         scaler = find_scaler(self.state, given.data.X, scale, reset)
         data = with_weights(given.scaled(scaler).data, sample_weight, class_weight, names)
         m = len(data.X)

@@ -14,6 +14,7 @@ Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Two rounds of tw
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isqrt
 from typing import TypeAlias
@@ -93,9 +94,9 @@ class WindowOrder:
             return np.arange(self.count(window))
         return random_order(np.random.default_rng([self.seed, window]), self.count(window))[:]
 
-    def rows(self, window: int) -> Integers:
-        """Return the numbers of a window's samples, block by block."""
-        return np.concatenate([np.arange(first, last) for first, last in self.windows[window]])
+    def rows(self) -> Integers:
+        """Return the numbers of all samples in this order."""
+        return np.concatenate([rows_of(spans)[self.places(window)] for window, spans in enumerate(self.windows)])
 
 
 def random_order(rng: np.random.Generator, samples: int) -> Order:
@@ -142,6 +143,11 @@ def window_order(
         free -= last - first
     seed = None if rng is None else int(rng.integers(1 << 63))
     return WindowOrder(tuple(tuple(sorted(window)) for window in windows), seed)
+
+
+def rows_of(spans: Iterable[tuple[int, int]]) -> Integers:
+    """Return the numbers of the samples from first to last of each span."""
+    return np.concatenate([np.arange(first, last) for first, last in spans])
 
 
 def check_order(order: npt.ArrayLike, samples: int) -> Integers:

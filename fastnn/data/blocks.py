@@ -14,7 +14,7 @@ from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Integers, Samples
 from fastnn.data.arrays import all_finite, check_width, refuse
 from fastnn.data.feeds import Buffer, Feed, ReadError, ahead, format_of, targets_at
-from fastnn.shuffling import WindowOrder, window_order
+from fastnn.shuffling import WindowOrder, rows_of, window_order
 
 BLOCK_BYTES = 2 << 20  # a few milliseconds of a disk's time, so that seeking does not count
 WINDOW_BYTES = 64 << 20
@@ -81,7 +81,7 @@ class Blocks:
             check_integer("block_rows", block_rows, low=1)
         self._edges = self._source.edges(block_rows)
         self.block_rows = int(np.diff(self._edges).max())
-        default = max(self.block_rows, rows_of(WINDOW_BYTES, self.shape[1], self.dtype))
+        default = max(self.block_rows, rows_in(WINDOW_BYTES, self.shape[1], self.dtype))
         self.window_rows = (
             default if window_rows is None else check_integer("window_rows", window_rows, self.block_rows)
         )
@@ -101,8 +101,7 @@ class Blocks:
         A training in memory that is given this order, ``fit(X[:], y, shuffle=lambda m: blocks.order(rng))``, leaves the
         same bits, if ``rng`` is where the network's was.
         """
-        order = self.draw(rng)
-        return np.concatenate([order.rows(k)[order.places(k)] for k in range(len(order.windows))])
+        return self.draw(rng).rows()
 
     def draw(self, rng: np.random.Generator | None) -> WindowOrder:
         """Return the order of an epoch, window by window."""
@@ -181,8 +180,7 @@ class _BlockReader:
         for first, last in spans:
             self._feed.read(first, out[at : at + last - first])
             at += last - first
-        rows = np.concatenate([np.arange(first, last) for first, last in spans])
-        return Data(out, *targets_at(self._data, rows))
+        return Data(out, *targets_at(self._data, rows_of(spans)))
 
     def end(self) -> None:
         """There is nothing to check."""
@@ -204,7 +202,7 @@ class _Slices:
         """Return where blocks begin: of chunked arrays, at chunks."""
         stored = getattr(self._X, "shards", None) or getattr(self._X, "chunks", None)
         chunk = stored[0] if stored and isinstance(stored[0], int) else 1
-        rows = block_rows or max(1, rows_of(BLOCK_BYTES, self.shape[1], self.dtype) // chunk) * chunk
+        rows = block_rows or max(1, rows_in(BLOCK_BYTES, self.shape[1], self.dtype) // chunk) * chunk
         return even_edges(self.shape[0], rows)
 
     def read(self, first: int, out: Buffer) -> None:
@@ -229,7 +227,7 @@ class _File:
 
     def edges(self, block_rows: int | None) -> Integers:
         """Return where blocks begin."""
-        return even_edges(self.shape[0], block_rows or rows_of(BLOCK_BYTES, self.shape[1], self.dtype))
+        return even_edges(self.shape[0], block_rows or rows_in(BLOCK_BYTES, self.shape[1], self.dtype))
 
     def read(self, first: int, out: Buffer) -> None:
         """Write rows from ``first`` on into all of ``out``."""
@@ -295,7 +293,7 @@ def _has_slices(X: Any) -> bool:
     return rows and (dtype is None or isinstance(dtype, np.dtype)) and not any(hasattr(X, name) for name in _OTHERS)
 
 
-def rows_of(size: int, columns: int, dtype: np.dtype[Any]) -> int:
+def rows_in(size: int, columns: int, dtype: np.dtype[Any]) -> int:
     """Return how many rows have so many bytes, at least one."""
     return max(1, size // (columns * dtype.itemsize))
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._checks import check_integer
-from fastnn._kernels.contract import Data, Samples
+from fastnn._kernels.contract import Data, Integers, Samples
 from fastnn._kernels.reference import take
 from fastnn._kernels.rows import Rows
 from fastnn.architecture import Architecture
 from fastnn.data.arrays import as_numbers, as_samples
-from fastnn.data.blocks import WINDOW_BYTES, even_edges, rows_of
+from fastnn.data.blocks import WINDOW_BYTES, even_edges, rows_in
 from fastnn.data.feeds import Buffer, Feed, ReadError, ahead
 from fastnn.data.labels import Classes, as_classes
 from fastnn.data.scaling import Standardizer
@@ -95,6 +95,10 @@ class Stream:
         if self._samples is None:
             self._count(learns=False)
         return self._samples or 0
+
+    def order(self, rng: np.random.Generator) -> Integers:
+        """Return the rows of a pass in the order in which an epoch visits them, (m,); see `Blocks.order`."""
+        return self.as_samples(None, np.dtype(np.float32), False, "X").order(rng).rows()
 
     def _count(self, learns: bool) -> npt.NDArray[Any] | None:
         """Count the rows of a pass; if it ``learns``, return the labels that are among the targets, if they are any."""
@@ -195,7 +199,7 @@ class StreamFeed(Feed):
         self.once, self._width = stream.once, width
         rows = stored(self._samples_of(first, 0))
         self._width, self.format = rows.shape[1], rows.dtype
-        self.window_rows = stream.window_rows or rows_of(WINDOW_BYTES, rows.shape[1], self.format)
+        self.window_rows = stream.window_rows or rows_in(WINDOW_BYTES, rows.shape[1], self.format)
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]

@@ -105,7 +105,7 @@ def _dataset(source: Any) -> Any:
 def _groups_of(fragment: Any) -> list[tuple[int, Callable[[list[str]], Any]]]:
     """Return the rows of each group of a file, and what reads it."""
     if hasattr(fragment, "split_by_row_group"):
-        return [(part.count_rows(), _read_part(part)) for part in fragment.split_by_row_group()]
+        return [(part.row_groups[0].num_rows, _read_part(part)) for part in fragment.split_by_row_group()]
     import pyarrow as pa
 
     file = pa.ipc.open_file(pa.memory_map(fragment.path))
