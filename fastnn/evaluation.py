@@ -112,11 +112,12 @@ def predicted(architecture: Architecture, parameters: Array, X: Samples, scale: 
     return found if scale is None else found * scale.deviation + scale.mean
 
 
-def judge(architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None) -> float:
-    """Return the score; see `Network.score`."""
+def judged(
+    architecture: Architecture, parameters: Array, given: Given, scale: Standardizer | None = None
+) -> tuple[Array, Data]:
+    """Return the outputs, and the targets as they were given, which `score` takes."""
     with closing(given.pieces()) as pieces:
-        parts = [(predicted(architecture, parameters, piece.data.X, scale), piece.own) for piece in pieces]
-    return score(architecture, *_joined(parts))
+        return _joined([(predicted(architecture, parameters, piece.data.X, scale), piece.own) for piece in pieces])
 
 
 def evaluate(

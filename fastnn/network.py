@@ -263,7 +263,9 @@ class Network:
         ----------
         X : array_like, (m, n_in)
             Samples in rows, of any type of numbers: kernels convert them while they read them. Or `fastnn.data.Windows`
-            of a recording. The page docs/data.md says what is copied first.
+            of a recording. The page docs/data.md says what is copied first. A ``numpy.memmap``, an HDF5 or Zarr array,
+            a `fastnn.data.Table` or any object with ``shape`` and row slices is read in blocks where it is larger than
+            64 MB, see `fastnn.data.Blocks`; a `fastnn.data.Stream` brings y.
         y : array_like, (m,) or (m, K)
             Labels or a 0/1 matrix (classification), real values (regression): NaN where a target is missing, if the
             loss was made with ``masked=True``; (m,) for several quantiles. Labels are 0 .. K - 1, or K different
@@ -302,7 +304,7 @@ class Network:
         shuffle : bool or callable, default True
             Visit the samples in a new random order each epoch. A callable is called with m before each epoch and
             returns the m rows to visit, in their order; a row may come several times.
-        validation_data : (X, y) or (X, y, weights), optional
+        validation_data : (X, y), (X, y, weights) or Stream, optional
             Loss and score on it are recorded after each epoch.
         early_stopping : bool or EarlyStopping, optional
             End the training when the validation loss, or what an ``EarlyStopping`` looks at, has not improved for some
@@ -349,6 +351,9 @@ class Network:
             If the loss or a parameter is no longer finite; the last finite epoch's parameters are kept.
         RuntimeError
             If the network is being trained: by another thread, or by the caller of a callback.
+        fastnn.data.ReadError
+            If samples that are read in blocks or chunks cannot be read, or are not as they must be: the network is as
+            after its last whole step, and can be resumed.
         """
         X, callbacks = in_blocks(X), check_callbacks(callback)
         found = find_optimizer(optimizer, learning_rate)
@@ -462,7 +467,8 @@ class Network:
         sums and means are weighted. Targets are compared as they are given, in float64, also by a float32 network.
         """
         given, state = self._given(in_blocks(X), y, sample_weight), self.state
-        return evaluation.judge(self.architecture, state.parameters, given, state.target_scale)
+        outputs, own = evaluation.judged(self.architecture, state.parameters, given, state.target_scale)
+        return evaluation.score(self.architecture, outputs, own)
 
     def loss(
         self,

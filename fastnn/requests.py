@@ -69,6 +69,8 @@ def check_feed(X: Samples, request: Request) -> None:
     if (feed := feed_of(X)) is None:
         return
     m = len(feed)
+    if isinstance(request.optimizer, LBFGS):
+        raise ValueError("optimizer must not be lbfgs where X is read in blocks: its steps need all samples in memory")
     if request.batch_size >= m > feed.window_rows:
         found = f"{m} samples, which are read {feed.window_rows} at a time"
         raise ValueError(

@@ -227,8 +227,8 @@ class _Training:
         """Return the error of samples that could not be read, with what the network is left as."""
         done = 0 if self.progress.partial is None else self.progress.partial.samples
         where = f"{done} samples into epoch {self.history.epochs + 1}"
-        kept = f"The network is as after its last whole step, {where}; resume=True goes on from there."
-        return ReadError(f"{error}. {kept}")
+        way = "" if self.feed is not None and self.feed.once else "; resume=True goes on from there"
+        return ReadError(f"{error}. The network is as after its last whole step, {where}{way}.")
 
     def _go_back(self, before: Snapshot, beginning: Partial) -> None:
         self.state.restore(before)

@@ -28,8 +28,8 @@ def no_reader_is_left():
 def tiny(monkeypatch):
     """Windows and blocks of so few bytes that X is larger."""
     monkeypatch.setattr(fastnn.data.blocks, "WINDOW_BYTES", 600 * N)
-    monkeypatch.setattr(fastnn.data.blocks, "BLOCK_BYTES", 130 * N)
-    monkeypatch.setattr(fastnn.data.streams, "WINDOW_BYTES", 600 * N)
+    monkeypatch.setattr(fastnn.data.sources, "BLOCK_BYTES", 130 * N)
+    monkeypatch.setattr(fastnn.data.chunks, "WINDOW_BYTES", 600 * N)
 
 
 def network(sizes=(N, 4, 2), **options):
@@ -87,8 +87,8 @@ def compare_blocks(batch_size, shuffle):
     own = (lambda m: blocks.order(expected.rng)) if shuffle else False
     histories = history, expected.fit(X, Y, weights, "balanced", shuffle=own, **options)
     assert_same(net, expected, histories)
-    np.testing.assert_array_equal(net.predict_proba(blocks), net.predict_proba(X))
-    assert net.score(blocks, Y, weights) == net.score(X, Y, weights)
+    np.testing.assert_allclose(net.predict_proba(blocks), net.predict_proba(X), rtol=1e-5)
+    assert net.score(blocks, Y, weights) == pytest.approx(net.score(X, Y, weights), rel=1e-6)
     assert net.loss(blocks, Y, 0.1, weights) == pytest.approx(net.loss(X, Y, 0.1, weights), rel=1e-6)
 
 
@@ -158,7 +158,7 @@ def test_files_are_read_in_blocks(kind, tmp_path, tiny):
     )
     assert_same(net, expected, histories)
     np.testing.assert_allclose(histories[0].validation_loss, histories[1].validation_loss, rtol=1e-6)
-    np.testing.assert_array_equal(net.forward(found), net.forward(X))
+    np.testing.assert_allclose(net.forward(found), net.forward(X), rtol=1e-5)
     if isinstance(found, Table):
         np.testing.assert_array_equal(found.column("y"), Y)
 
@@ -199,9 +199,12 @@ def test_labels_of_a_stream(tmp_path):
     assert set(net.predict(X)) == {"no", "yes"}
     with pytest.raises(ValueError, match="y of chunk 0 must hold known labels; found the label"):
         network().fit(Stream(chunks(X, names), samples=M))
+    columns = [(np.asfortranarray(x.astype(float)), y) for x, y in [*chunks(length=766), (X[-1:], Y[-1:])]]
+    network().fit(Stream(columns[:-2] + columns[-1:]), epochs=1)  # one row alone is in C order as well
     regression = network((N, 1), loss="squared_error")
     regression.fit(Stream(lambda: iter(chunks(X, X @ np.ones(N)))), epochs=1, sample_weight=np.ones(M))
-    assert regression.score(Stream(chunks(X, X @ np.ones(N)))) == regression.score(X, X @ np.ones(N))
+    found = regression.score(Stream(chunks(X, X @ np.ones(N))))
+    assert found == pytest.approx(regression.score(X, X @ np.ones(N)), rel=1e-6)
 
 
 def test_no_more_rows_are_in_memory_than_two_windows(monkeypatch):
@@ -245,12 +248,12 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_meanwhile_ends_the_training_after_the_last_whole_step(what):
     numbers, (wrong, message) = X.astype(float), WRONG[what]
-    options = {"batch_size": 7, "epochs": 2, "shuffle": False, "average": fastnn.EMA(0.9)}
+    options = {"batch_size": 100, "epochs": 2, "shuffle": False, "average": fastnn.EMA(0.9)}
     source, net, expected = Sliced(numbers, (1500, wrong)), network(), network()
     blocks = Blocks(source, 130, 600)
     with pytest.raises(ReadError, match=message) as raised:
         net.fit(blocks, Y, **options)
-    done = 1022  # whole steps of the samples before the window with row 1500: 1040, in granules of 146 steps
+    done = 1000  # whole steps of the samples before the window with row 1500, in granules of ten
     assert f"as after its last whole step, {done} samples into epoch 1; resume=True goes on" in str(raised.value)
     first = network()
     first.fit(numbers[:done], Y[:done], **(options | {"epochs": 1}))
@@ -277,7 +280,7 @@ def test_a_file_that_becomes_shorter(tmp_path, tiny):
 
 
 def test_an_interrupt_ends_the_reader_and_can_be_resumed(tmp_path):
-    options = {"batch_size": 20, "epochs": 3}
+    options = {"epochs": 3}
     for source in (Blocks(Sliced(X), **SMALL), stream()):
         y = None if isinstance(source, Stream) else Y
         net, expected = network(), network()
@@ -311,9 +314,9 @@ def broken():
         (lambda: chunks()[:9], M, "the stream must have 2300 samples in each pass; it had 1530"),
         (lambda: [*chunks(), chunks()[0]], M, "the stream must have 2300 samples in each pass; it has more"),
         (lambda: [*chunks()[:9], (X[:5, :3], Y[:5])], M, "X of chunk 9 must have 5 columns"),
-        (lambda: [*chunks()[:9], (X[:5] * np.nan, Y[:5])], M, "X of chunk 9 must be finite in float32; found nan in row 0"),
-        (lambda: [*chunks()[:9], (X[:5] * 1.0, Y[:5])], M, "X of chunk 9 must be int8, as in the first chunk; got float64"),
-        (lambda: [*chunks()[:9], (X[:5], Y[:4])], M, "X of chunk 9 and y of chunk 9 must have as many rows; got 5 and 4"),
+        (lambda: [*chunks(X * 1.0)[:9], (X[:5] * np.nan, Y[:5])], M, "X of chunk 9 must be finite in float32"),
+        (lambda: [*chunks()[:9], (X[:5] * 1.0, Y[:5])], M, "X of chunk 9 must be int8, as in .*; got float64"),
+        (lambda: [*chunks()[:9], (X[:5], Y[:4])], M, "X of chunk 9 and y of chunk 9 must have as many rows"),
         (lambda: [*chunks()[:9], (X[:5], Y[:5] + 2)], M, "y of chunk 9 must hold labels from 0 to 1"),
         (lambda: [*chunks()[:9], X[:5]], M, r"chunk 9 must be \(X, y\); got ndarray"),
         (broken, M, "X could not be read: OSError: connection lost"),
@@ -322,10 +325,10 @@ def broken():
 def test_chunks_that_are_wrong(made, samples, message):
     net, expected = network(), network()
     with pytest.raises(ReadError, match=message):
-        net.fit(Stream(made, samples=samples, window_rows=400), shuffle=False, batch_size=7)
+        net.fit(Stream(made, samples=samples, window_rows=400), shuffle=False)
     done = net.state.progress.partial.samples
-    assert done in (1022, 2044)
-    expected.fit(X[:done], Y[:done], shuffle=False, batch_size=7, epochs=1)
+    assert done in (1000, 2000)
+    expected.fit(X[:done], Y[:done], shuffle=False, epochs=1)
     np.testing.assert_array_equal(net.parameters, expected.parameters)
 
 
@@ -340,7 +343,7 @@ def test_what_cannot_be_is_refused_before_any_work():
             ValueError,
             "batch_size must be less than the samples of X: .* 2300 samples",
         ),
-        ((blocks, Y), {"optimizer": "lbfgs"}, ValueError, "batch_size must be less than the samples of X"),
+        ((blocks, Y), {"optimizer": "lbfgs"}, ValueError, "optimizer must not be lbfgs where X is read"),
         ((blocks, Y), {"shuffle": np.arange}, TypeError, "shuffle must be True or False where X is read in blocks"),
         ((Blocks(X[:, :3], **SMALL), Y), {}, ValueError, "X must have 5 columns"),
         ((stream(), Y), {}, ValueError, "y must be None for a stream"),

@@ -183,7 +183,7 @@ class CompiledKernels(ABC):
         samples = len(order) // epochs if order.size else len(data.X)
         request = Request(
             samples=samples,
-            batch_size=batch_size,  # also of fewer samples, the last ones of an epoch: it decides in which parts they are added
+            batch_size=batch_size,  # also for an epoch's last samples alone: it decides in which chunks they are added
             epochs=epochs,
             backward=True,
             training=True,

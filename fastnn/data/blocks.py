@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Generator
-from pathlib import Path
-from typing import Any, Protocol
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,26 +12,12 @@ import numpy.typing as npt
 from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Integers, Samples
 from fastnn.data.arrays import all_finite, check_width, refuse
-from fastnn.data.feeds import Buffer, Feed, ReadError, ahead, format_of, targets_at
+from fastnn.data.feeds import Buffer, Feed, ahead, format_of, targets_at
+from fastnn.data.sources import Source, has_slices, is_mapped, rows_in, source_of
 from fastnn.shuffling import WindowOrder, rows_of, window_order
 
-BLOCK_BYTES = 2 << 20  # a few milliseconds of a disk's time, so that seeking does not count
 WINDOW_BYTES = 64 << 20
-# What has one of these is in memory, or is not read by row slices.
-_OTHERS = ("as_rows", "as_samples", "toarray", "to_numpy", "__dlpack__", "__array_interface__")
-
-
-class Source(Protocol):
-    """What can be read in blocks of rows."""
-
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-
-    def edges(self, block_rows: int | None) -> Integers:
-        """Return where blocks begin, and the number of rows."""
-
-    def read(self, first: int, out: Buffer) -> None:
-        """Write rows from ``first`` on into all of ``out``, (rows, columns), in its dtype; or raise ReadError."""
+WINDOW_ROWS = 1 << 20  # at most, as each has a place in an order: 8 bytes, several times over
 
 
 class Blocks:
@@ -50,8 +35,8 @@ class Blocks:
     block_rows : int, optional
         Rows of a block, which are read together; by default 2 MB of them, and whole chunks of HDF5 and Zarr.
     window_rows : int, optional
-        Rows that are shuffled together, at least those of a block; by default 64 MB of them. Twice as many are in
-        memory.
+        Rows that are shuffled together, at least those of a block; by default 64 MB of them, and a
+        million at most. Twice as many are in memory.
 
     Attributes
     ----------
@@ -81,7 +66,7 @@ class Blocks:
             check_integer("block_rows", block_rows, low=1)
         self._edges = self._source.edges(block_rows)
         self.block_rows = int(np.diff(self._edges).max())
-        default = max(self.block_rows, rows_in(WINDOW_BYTES, self.shape[1], self.dtype))
+        default = max(self.block_rows, rows_of_window(self.shape, self.dtype))
         self.window_rows = (
             default if window_rows is None else check_integer("window_rows", window_rows, self.block_rows)
         )
@@ -146,10 +131,11 @@ class BlockFeed(Feed):
 
     def pieces(self, given: Any) -> Generator[Any, None, None]:
         """Yield parts of `Given`, first to last."""
-        for (first, last), X in zip(self.blocks.spans(), self.samples(), strict=True):
-            rows = slice(first, last)
-            own = None if given.targets is None else given.targets[rows]
-            yield given._replace(data=Data(X, *targets_at(given.data, rows)), targets=own)
+        with closing(self.samples()) as parts:
+            for (first, last), X in zip(self.blocks.spans(), parts, strict=True):
+                rows = slice(first, last)
+                own = None if given.targets is None else given.targets[rows]
+                yield given._replace(data=Data(X, *targets_at(given.data, rows)), targets=own)
 
     def samples(self) -> Generator[Samples, None, None]:
         """Yield the samples, block by block."""
@@ -189,92 +175,6 @@ class _BlockReader:
         """There is nothing to let go of."""
 
 
-class _Slices:
-    """Reads an object by slices of its rows."""
-
-    def __init__(self, X: Any) -> None:
-        self._X = X
-        self.shape = (int(X.shape[0]), int(X.shape[1]))
-        dtype = getattr(X, "dtype", None)
-        self.dtype = np.dtype(np.asarray(X[:1]).dtype if dtype is None else dtype)
-
-    def edges(self, block_rows: int | None) -> Integers:
-        """Return where blocks begin: of chunked arrays, at chunks."""
-        stored = getattr(self._X, "shards", None) or getattr(self._X, "chunks", None)
-        chunk = stored[0] if stored and isinstance(stored[0], int) else 1
-        rows = block_rows or max(1, rows_in(BLOCK_BYTES, self.shape[1], self.dtype) // chunk) * chunk
-        return even_edges(self.shape[0], rows)
-
-    def read(self, first: int, out: Buffer) -> None:
-        """Write rows from ``first`` on into all of ``out``."""
-        part = np.asarray(self._X[first : first + len(out)])
-        if part.shape != out.shape or part.dtype != self.dtype:
-            found = f"got {part.dtype} in shape {part.shape}"
-            raise ReadError(f"rows from {first} on must be {self.dtype} in shape {out.shape}; {found}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            out[...] = part
-
-
-class _File:
-    """Reads the rows of a ``numpy.memmap`` from its file: pages that are mapped count as memory, and a file that has
-    become shorter ends the process.
-    """
-
-    def __init__(self, X: np.memmap[Any, Any], start: int) -> None:
-        self._path, self._start = Path(str(X.filename)), start
-        self.shape = (X.shape[0], X.shape[1])
-        self.dtype = X.dtype
-
-    def edges(self, block_rows: int | None) -> Integers:
-        """Return where blocks begin."""
-        return even_edges(self.shape[0], block_rows or rows_in(BLOCK_BYTES, self.shape[1], self.dtype))
-
-    def read(self, first: int, out: Buffer) -> None:
-        """Write rows from ``first`` on into all of ``out``."""
-        part = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
-        left = part.reshape(-1).view(np.uint8).data
-        with self._path.open("rb", buffering=0) as file:
-            file.seek(self._start + first * part.strides[0])
-            while len(left):
-                count = file.readinto(left)
-                if not count:
-                    row = first + (part.nbytes - len(left)) // part.strides[0]
-                    raise ReadError(f"{self._path} must hold {self.shape[0]} rows; it ends in row {row}")
-                left = left[count:]
-        if part is not out:
-            with np.errstate(over="ignore", invalid="ignore"):
-                out[...] = part
-
-
-def source_of(X: Any) -> Source:
-    """Return what reads X in blocks."""
-    if hasattr(X, "edges") and hasattr(X, "read"):
-        source: Source = X
-    elif not isinstance(getattr(X, "shape", None), tuple) or len(X.shape) != 2 or not hasattr(X, "__getitem__"):
-        raise TypeError(f"X must have a shape (m, n_in) and give rows as slices, X[first:last]; got {type(X).__name__}")
-    else:
-        source = _mapped(X) or _Slices(X)
-    if source.dtype.kind not in "buif":
-        raise TypeError(f"X must hold real numbers; got dtype {source.dtype}")
-    if 0 in source.shape:
-        raise ValueError(f"X is empty: expected at least one row; got shape {source.shape}")
-    return source
-
-
-def _mapped(X: Any) -> _File | None:
-    """Return what reads a mapped array from its file, where it is there as a whole."""
-    if not is_mapped(X) or X.mode == "c" or not X.flags.c_contiguous or X.filename is None:
-        return None
-    start = X.ctypes.data - np.frombuffer(X._mmap, np.uint8).ctypes.data
-    begin = X.offset - X.offset % mmap.ALLOCATIONGRANULARITY  # of what is mapped
-    return _File(X, begin + start) if Path(str(X.filename)).exists() else None
-
-
-def is_mapped(X: object) -> bool:
-    """Return whether X is an array in a file, not what has been computed from one."""
-    return isinstance(X, np.memmap) and getattr(X, "_mmap", None) is not None
-
-
 def in_blocks(X: Any) -> Any:
     """Return what is read in blocks as `Blocks`, or an array where it is not larger than a window; others as given."""
     if isinstance(X, Blocks):
@@ -282,22 +182,10 @@ def in_blocks(X: Any) -> Any:
     if isinstance(X, np.ndarray):
         large = X.nbytes > WINDOW_BYTES and X.ndim == 2 and is_mapped(X)
         return Blocks(X) if large and X.dtype.kind in "buif" else X
-    if not (hasattr(X, "edges") and hasattr(X, "read")) and not _has_slices(X):
-        return X
-    return in_blocks(Blocks(X))
+    return in_blocks(Blocks(X)) if has_slices(X) else X
 
 
-def _has_slices(X: Any) -> bool:
-    shape, dtype = getattr(X, "shape", None), getattr(X, "dtype", None)
-    rows = isinstance(shape, tuple) and len(shape) == 2 and hasattr(X, "__getitem__")
-    return rows and (dtype is None or isinstance(dtype, np.dtype)) and not any(hasattr(X, name) for name in _OTHERS)
-
-
-def rows_in(size: int, columns: int, dtype: np.dtype[Any]) -> int:
-    """Return how many rows have so many bytes, at least one."""
-    return max(1, size // (columns * dtype.itemsize))
-
-
-def even_edges(samples: int, rows: int) -> Integers:
-    """Return where blocks of so many rows begin, and the number of samples."""
-    return np.append(np.arange(0, samples, rows), samples)
+def rows_of_window(shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
+    """Return how many rows of so many samples a window has by default: all, if these are no larger."""
+    rows = rows_in(WINDOW_BYTES, shape[1], dtype)
+    return rows if shape[0] <= rows else min(rows, WINDOW_ROWS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import closing
 from copy import copy
@@ -42,7 +41,7 @@ class Reader(Protocol):
         """Let go of what is read."""
 
 
-class Feed(ABC):
+class Feed:
     """Samples that are not in memory, checked while they are read; they stand where `Data` has its samples.
 
     Attributes
@@ -79,21 +78,21 @@ class Feed(ABC):
         """Return the number of samples."""
         return self.shape[0]
 
-    @abstractmethod
     def order(self, rng: np.random.Generator | None) -> WindowOrder:
         """Return the order of an epoch; without a generator, first to last."""
+        raise NotImplementedError
 
-    @abstractmethod
     def reader(self, data: Data) -> Reader:
         """Return what reads the windows of an epoch; ``data`` have the targets and weights that are in memory."""
+        raise NotImplementedError
 
-    @abstractmethod
     def pieces(self, given: Any) -> Generator[Any, None, None]:
         """Yield parts of `Given`, first to last, whose samples are in memory."""
+        raise NotImplementedError
 
-    @abstractmethod
     def samples(self) -> Generator[Samples, None, None]:
         """Yield the samples alone, a part at a time, first to last."""
+        raise NotImplementedError
 
     def scaled(self, mean: Array, inverse: Array) -> Any:
         """Return the same with a scale."""

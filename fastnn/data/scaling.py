@@ -13,7 +13,7 @@ from fastnn._kernels.contract import Array, Numbers, Rows, Samples
 from fastnn._kernels.rows import numbers_of
 from fastnn.data.arrays import as_samples
 from fastnn.data.blocks import in_blocks
-from fastnn.data.feeds import Feed, feed_of
+from fastnn.data.feeds import Feed, check_in_memory, feed_of
 
 _ELEMENTS = 1 << 18  # measured at a time
 
@@ -115,7 +115,7 @@ class Scaler:
     def transform(self, X: npt.ArrayLike, dtype: npt.DTypeLike = "float32") -> Array:
         """Return what a network of the dtype sees of X: x is converted first, then (x - mean) (1 / deviation)."""
         dtype = np.dtype(dtype)
-        return numbers_of(self.scaled(as_samples(X, None, dtype, check_finite=False), dtype), dtype)
+        return numbers_of(self.scaled(as_samples(check_in_memory(X), None, dtype, check_finite=False), dtype), dtype)
 
     def scaled(self, X: Samples, dtype: np.dtype[Any]) -> Samples:
         """Return samples that kernels scale while they read them.
