@@ -37,11 +37,11 @@ def network(sizes=(N, 4, 2), **options):
 
 
 class Sliced:
-    """Rows by slices; it knows how many have been handed out and are alive, and fails where it is told to."""
+    """Rows by slices; it knows the longest, and gives what is wrong where it is told to."""
 
     def __init__(self, X, wrong=None):
         self.X, self.shape, self.dtype, self.wrong = X, X.shape, X.dtype, wrong
-        self.lock, self.alive, self.most, self.longest = threading.Lock(), 0, 0, 0
+        self.longest = 0
 
     def __getitem__(self, rows):
         part = self.X[rows].copy()
@@ -301,6 +301,26 @@ def test_an_interrupt_ends_the_reader_and_can_be_resumed(tmp_path):
         loaded = fastnn.load(tmp_path / "net")
         for one in (net, loaded):
             assert_same(one, expected, (one.fit(source, y, resume=True, **options), expected_history))
+
+
+def test_the_reader_ends_with_what_it_reads_for():
+    began, free, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def items():
+        try:
+            yield 1
+            began.set()
+            free.wait(10)
+            yield 2
+        finally:
+            ended.set()
+
+    found = fastnn.data.feeds.ahead(items())
+    assert next(found) == 1
+    assert began.wait(10), "the next one is made while this one is in use"
+    threading.Timer(0.05, free.set).start()
+    found.close()
+    assert ended.is_set(), "it is closed in its own thread, for whose end there is a wait"
 
 
 def broken():
