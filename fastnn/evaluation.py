@@ -117,7 +117,7 @@ def judged(
 ) -> tuple[Array, Data]:
     """Return the outputs, and the targets as they were given, which `score` takes."""
     with closing(given.pieces()) as pieces:
-        return _joined([(predicted(architecture, parameters, piece.data.X, scale), piece.own) for piece in pieces])
+        return _joined([_judged(architecture, parameters, piece, scale) for piece in pieces])
 
 
 def evaluate(
@@ -127,21 +127,24 @@ def evaluate(
     parts, losses = [], []
     with closing(given.pieces()) as pieces:
         for piece in pieces:
-            parts.append((predicted(architecture, parameters, piece.data.X, scale), piece.own))
+            parts.append(_judged(architecture, parameters, piece, scale))
             losses.append((loss(architecture, parameters, piece), len(piece.data.X)))
     return _mean(losses), score(architecture, *_joined(parts), warn=False)
+
+
+def _judged(architecture: Architecture, parameters: Array, piece: Given, scale: Standardizer | None) -> Data:
+    """Return the targets, with the outputs in the place of the samples, which then need not stay in memory."""
+    return piece.own._replace(X=predicted(architecture, parameters, piece.data.X, scale))
+
+
+def _joined(parts: list[Data]) -> tuple[Any, Data]:
+    """Return the outputs and the targets of all parts."""
+    if len(parts) == 1:
+        return parts[0].X, parts[0]
+    joined: list[Any] = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    return joined[0], Data(*joined)
 
 
 def _mean(parts: list[tuple[float, int]]) -> float:
     """Return the mean of parts' mean losses."""
     return parts[0][0] if len(parts) == 1 else sum(each * m for each, m in parts) / sum(m for _, m in parts)
-
-
-def _joined(parts: list[tuple[Array, Data]]) -> tuple[Array, Data]:
-    """Return the outputs and the targets of all parts; the samples are those of the first."""
-    if len(parts) == 1:
-        return parts[0]
-    found, own = zip(*parts, strict=True)
-    return np.concatenate(found), Data(
-        own[0].X, *(np.concatenate(each) for each in zip(*(d[1:] for d in own), strict=True))
-    )

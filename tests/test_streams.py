@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -221,6 +222,24 @@ def test_no_more_rows_are_in_memory_than_two_windows(monkeypatch):
     network().fit(Blocks(source, 50, 100), Y, epochs=2)
     assert source.longest <= 50
     assert made == [100 + 1000] * 4, "in each of two epochs two windows, with room for what is left of the one before"
+
+
+def test_memory_is_that_of_windows(tmp_path):
+    numbers, labels = np.zeros((20_000, 200), np.uint8), np.arange(20_000) % 2
+    net, blocks = fastnn.Network((200, 2), rng=1), Blocks(numbers, 500, 1000)
+    parts = Stream(lambda: zip(np.split(numbers, 40), np.split(labels, 40), strict=True), window_rows=1000)
+    for work in (
+        lambda: net.fit(blocks, labels, epochs=1, scale="standard", validation_data=(blocks, labels)),
+        lambda: net.fit(parts, epochs=1, validation_data=parts, reset=True),
+        lambda: (net.score(blocks, labels), net.loss(blocks, labels), net.predict(parts)),
+    ):
+        tracemalloc.start()
+        try:
+            work()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < numbers.nbytes, "which float64, of a block, and labels are as well"
 
 
 def nan(part, row):
