@@ -6,7 +6,7 @@
 from fastnn.data.arrays import all_finite, as_data, as_samples, as_targets
 from fastnn.data.blocks import Blocks, in_blocks
 from fastnn.data.feeds import Feed, ReadError, check_in_memory, feed_of, read_windows
-from fastnn.data.labels import Classes
+from fastnn.data.labels import Classes, as_classes
 from fastnn.data.scaling import Scaler, Standardizer, scaler_of
 from fastnn.data.streams import Stream, learn_classes
 from fastnn.data.tables import Table
@@ -27,6 +27,7 @@ __all__ = [
     "Table",
     "Windows",
     "all_finite",
+    "as_classes",
     "as_data",
     "as_given",
     "as_samples",
