@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Integers, Samples
 from fastnn.data.arrays import all_finite, check_width, refuse
 from fastnn.data.feeds import Buffer, Feed, ahead, format_of, targets_at
-from fastnn.data.sources import Source, has_slices, is_mapped, rows_in, source_of
+from fastnn.data.sources import File, Source, has_slices, is_mapped, rows_in, source_of
 from fastnn.shuffling import WindowOrder, rows_of, window_order
 
 WINDOW_BYTES = 64 << 20
@@ -96,6 +96,11 @@ class Blocks:
         """Write rows from ``first`` on into all of ``out``."""
         self._source.read(first, out)
 
+    def announce(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Say which rows will be read, from first to last of each span, where that helps."""
+        if isinstance(self._source, File):
+            self._source.announce(spans)
+
     def spans(self) -> list[tuple[int, int]]:
         """Return the first row of each block, and the one after its last."""
         return list(zip(self._edges[:-1].tolist(), self._edges[1:].tolist(), strict=True))
@@ -163,6 +168,7 @@ class _BlockReader:
     def read(self, spans: tuple[tuple[int, int], ...], out: Buffer) -> Data:
         """Write the rows of the spans into ``out``, and return them with their targets."""
         at = 0
+        self._feed.blocks.announce(spans)
         for first, last in spans:
             self._feed.read(first, out[at : at + last - first])
             at += last - first
