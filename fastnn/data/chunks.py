@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,22 @@ from fastnn.data.sources import even_edges, rows_in
 from fastnn.data.targets import Given, as_given
 from fastnn.shuffling import WindowOrder, window_order
 
-if TYPE_CHECKING:
-    from fastnn.data.streams import Stream
+
+class Chunks(Protocol):
+    """What gives the chunks: a `Stream`."""
+
+    once: bool
+    window_rows: int | None
+
+    @property
+    def samples(self) -> int:
+        """All rows of a pass."""
+
+    def chunks(self) -> Iterator[object]:
+        """Return the chunks of a pass."""
+
+    def see(self, samples: int) -> None:
+        """Take note of the rows of a pass; refuse another number than before."""
 
 
 class TargetsOfChunks(NamedTuple):
@@ -41,7 +55,7 @@ class StreamFeed(Feed):
     _type: np.dtype[Any] | None = None  # of all chunks, as they are given
 
     def __init__(
-        self, stream: Stream, first: object, width: int | None, dtype: np.dtype[Any], check_finite: bool, name: str
+        self, stream: Chunks, first: object, width: int | None, dtype: np.dtype[Any], check_finite: bool, name: str
     ) -> None:
         self.stream, self.dtype, self.check_finite, self.name = stream, dtype, check_finite, name
         self.once, self._width = stream.once, width
