@@ -9,11 +9,14 @@ so far is kept, as a number: to resume such a training, give ``fit`` the callabl
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +39,8 @@ def save(
 ) -> None:
     """Write a network to a file, whole or not at all: a temporary file, flushed to the disk, takes the name last.
 
+    A link is followed, and a device or a pipe is written to, not replaced.
+
     Parameters
     ----------
     path : path
@@ -54,7 +59,8 @@ def save(
     TypeError
         If the optimizer or the random generator is of a class of your own, which ``load`` does not know.
     """
-    write_atomically(Path(path), to_bytes(architecture, state, metadata))
+    content = to_bytes(architecture, state, metadata)
+    write_atomically(path, content)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Architecture, State]:
@@ -115,7 +121,7 @@ def from_bytes(content: bytes) -> tuple[Architecture, State]:
         if texts.get("sha256") != _digest(texts["fastnn"], tensors):
             raise ValueError("its contents do not match their checksum")
         return _rebuild(json.loads(texts["fastnn"]), tensors)
-    except (SafetensorError, KeyError, TypeError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
@@ -142,7 +148,12 @@ def from_flat_pickle(content: dict[str, Any]) -> tuple[Architecture, State]:
 def _texts(file: BinaryIO) -> dict[str, str]:
     """Return the metadata of a safetensors file; they are in its header, which comes after its length."""
     length = int.from_bytes(file.read(8), "little")
-    texts: dict[str, str] = json.loads(file.read(length)).get("__metadata__") or {}
+    end = file.seek(0, os.SEEK_END)
+    if length > end - 8:
+        raise ValueError(f"its header is to have {length} bytes; the file has {end}")
+    file.seek(8)
+    header = json.loads(file.read(length))
+    texts: dict[str, str] = (header.get("__metadata__") or {}) if isinstance(header, dict) else {}
     return texts
 
 
@@ -204,6 +215,9 @@ def _rebuild(about: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) ->
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']}; this version reads {FORMAT}")
     architecture = Architecture.from_description(about)
+    found = tensors["parameters"].shape
+    if found != (architecture.n_parameters,):  # before memory is taken for them
+        raise ValueError(f"parameters must be ({architecture.n_parameters},); found {found}")
     state = State.of(architecture, None, "zeros")
     state.rng = _generator(about["rng"])  # now: dropout has drawn a seed
     if about["optimizer"] is not None:
@@ -254,15 +268,76 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     return np.random.Generator(bit_generator)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with temporary.open("xb") as file:  # with the mode of any new file, which mkstemp would not give
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    A link is followed: what it names is replaced. What is no regular file, such as /dev/stdout or a pipe, is written to.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names ``path``.
+    """
+    with _told_of(path):
+        if _is_stream(path):
+            with Path(path).open("wb") as stream:
+                stream.write(content)
+            return
+        target = Path(os.path.realpath(path))
+        with _temporary(target) as (temporary, file):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            file.close()  # Windows moves no open file
+            temporary.replace(target)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether ``write_atomically`` could write a file, and leave everything as it is.
+
+    Raises
+    ------
+    OSError
+        If it could not.
+    """
+    with _told_of(path):
+        if not _is_stream(path):
+            with _temporary(Path(os.path.realpath(path))):
+                return
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _is_stream(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is a device, a pipe or a descriptor, and no file that can be replaced."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return not stat.S_ISREG(mode) or os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file beside the target, with the mode of any new file, which mkstemp would not give."""
+    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(8).hex()}")
+    try:
+        with temporary.open("xb") as file:
+            yield temporary, file
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def _told_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors name the path that was given."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -1,4 +1,4 @@
-"""The command line: ``fastnn demo | train | predict | bench | figures | info | warmup``."""
+"""The command line: ``fastnn demo | train | predict | evaluate | bench | figures | info | warmup``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_advice(error))
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (ImportError, ValueError, fastnn.DivergenceError) as error:
+    except MemoryError as error:
+        return _fail(f"there is not enough memory: {error}")
+    except (ImportError, TypeError, ValueError, fastnn.DivergenceError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         return 130

@@ -8,7 +8,9 @@ import time
 
 import fastnn
 from fastnn import _kernels
-from fastnn.cli import demo, figures, own_data
+from fastnn.cli import demo, figures, predicting, training
+from fastnn.cli.settings import Settings
+from fastnn.cli.tables import Reading
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -19,14 +21,37 @@ def run_demo(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Train on the user's own data."""
-    names = own_data.Settings.__dataclass_fields__
-    settings = own_data.Settings(**{name: value for name, value in vars(options).items() if name in names})
-    own_data.train(options.data, options.targets, options.label, options.out, settings)
+    given = vars(options)
+    settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
+    known = () if options.target is None or options.target.lstrip("-").isdecimal() else (options.target,)
+    job = training.Job(
+        options.data,
+        options.targets,
+        Reading(options.delimiter, options.header, known),
+        options.out,
+        options.target,
+        options.drop,
+        options.inputs,
+        options.categorical,
+        options.report,
+        options.resume,
+    )
+    training.train(job, settings)
 
 
 def run_predict(options: argparse.Namespace) -> None:
     """Predict with a trained model."""
-    own_data.predict(options.model, options.data, options.label, options.proba, options.out)
+    predicting.predict(_asked(options), options.proba, options.out)
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Compare a model's predictions with targets."""
+    predicting.evaluate(_asked(options), options.report)
+
+
+def _asked(options: argparse.Namespace) -> predicting.Asked:
+    names = predicting.Asked.__dataclass_fields__
+    return predicting.Asked(**{name: value for name, value in vars(options).items() if name in names})
 
 
 def run_figures(options: argparse.Namespace) -> None:
@@ -35,8 +60,11 @@ def run_figures(options: argparse.Namespace) -> None:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    """Print what is in use."""
-    fastnn.show_config()
+    """Print what is in use, or what a model is."""
+    if options.model is None:
+        fastnn.show_config()
+    else:
+        predicting.describe(options.model)
 
 
 def run_warmup(options: argparse.Namespace) -> None:

@@ -1,0 +1,103 @@
+"""Files of arrays: NPZ with X and y, NPY, IDX, and svmlight's sparse rows."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import warnings
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.cli.tables.sources import ArraySource, Values, told_of
+from fastnn.datasets import read_idx
+from fastnn.datasets.archives import MAX_DEFLATION
+from fastnn.datasets.idx import MAX_DIMENSIONS, VALUE_TYPES
+
+_DENSE_BYTES = 1 << 31  # of sparse rows that are made dense
+
+
+def read(path: str, kind: str, inputs: int | None) -> ArraySource:
+    """Return the samples of a file of a kind, and the targets where it has them."""
+    if kind == "npz":
+        X, y = _read_npz(path)
+    elif kind == "svmlight":
+        X, y = _read_svmlight(path, inputs)
+    else:
+        X, y = read_array(path), None
+    if kind == "idx" and X.ndim > 2:
+        X = X.reshape(len(X), -1)
+    return ArraySource(path, X, y, kind.upper() if kind != "svmlight" else kind)
+
+
+def read_array(path: str) -> Values:
+    """Return the array of an NPY or an IDX file, of any shape."""
+    if is_idx(path):
+        return read_idx(path)
+    with told_of(path), Path(path).open("rb") as file:
+        _check_npy(file, path, Path(path).stat().st_size)
+        file.seek(0)
+        array: Values = np.load(file, allow_pickle=False)
+        return array
+
+
+def is_idx(path: str) -> bool:
+    """Return whether a file, gzipped or not, begins as IDX does."""
+    try:
+        with gzip.open(path) as file:
+            head = file.read(4)
+    except (OSError, EOFError):
+        with Path(path).open("rb") as plain:
+            head = plain.read(4)
+    return len(head) == 4 and head[:2] == b"\0\0" and head[2] in VALUE_TYPES and 1 <= head[3] <= MAX_DIMENSIONS
+
+
+def dense(X: Any, path: str) -> Values:
+    """Return sparse rows as an array, others as they are. Where sparse X can be trained on, they stay as they are."""
+    if not hasattr(X, "toarray"):
+        return np.asarray(X)
+    size = math.prod(X.shape) * X.dtype.itemsize
+    if size > _DENSE_BYTES:
+        found = f"{X.shape[0]:,} x {X.shape[1]:,} numbers take {size / 2**30:.1f} GB"
+        raise ValueError(f"{path} has sparse rows that are too large to be made dense: {found}")
+    array: Values = X.toarray()
+    return array
+
+
+def _read_npz(path: str) -> tuple[Values, Values | None]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > member.compress_size * MAX_DEFLATION + 1024:
+                raise ValueError(f"{path}: the size of {member.filename} is wrong")
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as file:
+                    _check_npy(file, path, member.file_size)
+    with np.load(path, allow_pickle=False) as content:
+        if "X" not in content.files:
+            raise ValueError(f"{path} must hold an array X; it holds {', '.join(content.files) or 'nothing'}")
+        return content["X"], content["y"] if "y" in content.files else None
+
+
+def _check_npy(file: IO[bytes], path: str, size: int) -> None:
+    """Refuse an array of which the file does not have all: NumPy would take its memory first."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that Python 2 wrote
+        shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError(f"{path} is no NumPy file of plain numbers or text: it holds Python objects")
+    expected = math.prod(map(int, shape)) * dtype.itemsize
+    if expected > size - file.tell():
+        raise ValueError(f"{path} is truncated: its header {tuple(shape)} {dtype} asks for {expected:,} bytes")
+
+
+def _read_svmlight(path: str, inputs: int | None) -> tuple[Values, npt.NDArray[np.float64]]:
+    from fastnn.datasets.extras import require
+
+    library = require("sklearn.datasets", "scikit-learn", "sklearn", "svmlight's format")
+    X, y = library.load_svmlight_file(path, n_features=inputs)
+    return dense(X, path), y
