@@ -271,7 +271,8 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all.
 
-    A link is followed: what it names is replaced. What is no regular file, such as /dev/stdout or a pipe, is written to.
+    A link is followed: what it names is replaced. What is no regular file, such as /dev/stdout or a pipe, is written
+    to.
 
     Raises
     ------

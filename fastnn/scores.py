@@ -105,7 +105,7 @@ def explained(
         ]
     )
     defined = ~np.isnan(scores)
-    if warn and defined.any() and not defined.all():
+    if warn and not defined.all():
         names = ", ".join(map(str, np.flatnonzero(~defined)))
         warnings.warn(f"score: all targets of column {names} are the same: it has none", UserWarning, stacklevel=5)
     return float(scores[defined].mean()) if defined.any() else float("nan")

@@ -257,3 +257,11 @@ def check_softmax_columns(lanes, dtype, softmax, softmax_deltas):
             softmax_deltas(K, T, L)
             check(T.T, deltas[rows], delta_bounds[rows])
             check(L, losses[rows], delta_bounds[own][rows])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The test runs in an empty folder, and new processes find the package that this one has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(fastnn.__file__).parent.parent))
+    return tmp_path

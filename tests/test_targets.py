@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli.folding import fold_into_inputs
 from fastnn.data import Standardizer
 
 RNG = np.random.default_rng(0)
@@ -123,13 +122,6 @@ def test_each_column_has_its_own_scale_which_the_first_training_fixes():
     net.reset()
     assert net.state.target_scale is None
     assert net.forward(X).dtype == np.float32
-
-
-def test_what_is_folded_keeps_the_scale():
-    net = network(dtype="float64")
-    fit(net, 100 + LINEAR, epochs=5, scale_targets=True)
-    folded = fold_into_inputs(Standardizer(np.array([1.0, 2.0]), np.array([3.0, 4.0])), net)
-    np.testing.assert_allclose(folded.predict(X * [3, 4] + [1, 2]), net.predict(X), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from fastnn.cli.tables import Column, Source, Values
 from fastnn.cli.tables.sources import numbered
 from fastnn.network import Network, load
 
+_TARGETS = ("label", "labels", "target", "targets", "class", "y")  # usual names of their column
+
 
 @dataclass
 class Model:
@@ -108,7 +110,9 @@ def choose_columns(
     """
     if target is not None and apart:
         raise ValueError("--target names a column, but y is given apart")
-    found = None if apart else source.find(target, "--target") if target is not None else source.names[-1]
+    found = None
+    if not apart:
+        found = _last(source) if target is None else source.find(target, "--target")
     dropped = {source.find(name, "--drop") for name in drop}
     names = [source.find(name, "--inputs") for name in inputs] or [n for n in source.names if n not in dropped]
     if not inputs:
@@ -120,6 +124,17 @@ def choose_columns(
     if both := dropped.intersection(names):
         raise ValueError(f"column {both.pop()!r} is in both --drop and --inputs")
     return list(dict.fromkeys(names)), found
+
+
+def _last(source: Source) -> str:
+    """Return the last column, unless that is hardly the one with the targets."""
+    if source.X is not None:
+        raise ValueError(f"{source.path} holds no y; expected an array y, a second file with it, or --target NUMBER")
+    usual = [name for name in source.names[:-1] if name.lower() in _TARGETS]
+    if source.named and usual:
+        found = f"{source.path} has a column {usual[0]!r}, and {source.names[-1]!r} is the last one"
+        raise ValueError(f"{found}; --target says which holds the targets")
+    return source.names[-1]
 
 
 def match_columns(

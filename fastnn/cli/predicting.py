@@ -85,6 +85,7 @@ def predict(asked: Asked, proba: bool, out: Path | None) -> None:
     text = _as_csv(outputs, header)
     if out is None:
         sys.stdout.write(text)
+        sys.stdout.flush()  # a closed pipe is met here
     else:
         saving.write_atomically(out, text.encode())
     if answers is not None:

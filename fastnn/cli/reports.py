@@ -20,7 +20,7 @@ _MOST_CLASSES = 30  # of a confusion matrix that can be read
 
 def check(folder: Path) -> None:
     """Make the folder, and find out whether a report can be written at all."""
-    import matplotlib  # noqa: F401
+    import matplotlib as mpl  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,7 @@ def score(model: Model, X: Values, answers: Answers) -> tuple[str, str]:
     if answers.codes is not None:
         predicted = np.array(model.labels, dtype=object)[decided(network, network.forward(X))]
         return "accuracy", f"{float(np.mean(predicted == answers.texts)):.4f}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of constant targets, which are told here
-        value = network.score(X, answers.y)
+    value = _value(model, X, answers)
     columns = answers.y.reshape(len(answers), -1)
     same = np.flatnonzero((columns == columns[0]).all(axis=0))
     if network.architecture.loss.classifies or not len(same):
@@ -39,6 +37,12 @@ def score(model: Model, X: Values, answers: Answers) -> tuple[str, str]:
         return score_name(model), f"none, as all targets are {columns[0, 0]:g}"
     left = f"(without target {', '.join(str(k + 1) for k in same)}, which is the same in all rows)"
     return score_name(model), f"{value:.4f} {left}"
+
+
+def _value(model: Model, X: Values, answers: Answers) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of constant targets: what the user is told is in ``score``
+        return model.network.score(X, answers.y)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def evaluate(model: Model, X: Values, answers: Answers) -> Evaluation:
     outputs = model.network.forward(X)
     if answers.codes is not None:
         return _of_classes(model, outputs, answers, metrics)
-    name, value = score_name(model), model.network.score(X, answers.y)
+    name, value = score_name(model), _value(model, X, answers)
     predicted = model.network.predict(X)
     if model.network.architecture.loss.classifies:
         return Evaluation({name: value}, [], answers.y, predicted)

@@ -21,6 +21,8 @@ from fastnn.cli.tables.array_files import read_array
 from fastnn.history import DivergenceError, History
 from fastnn.losses import LOSSES, Loss
 
+_HINT = "; --target NAME or NUMBER takes another column"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -150,13 +152,13 @@ def _answers(job: Job, loss: Loss, source: Source, columns: dict[str, Column], t
     elif source.y is not None:
         y = source.y
     else:
-        raise ValueError(f"{job.data} holds no y; expected an array y, or a second file with it")
+        raise ValueError(f"{job.data} holds no y; --target names its column")
     answers = answers_of(y, loss, source, name)
     if answers.codes is not None and len(answers.classes) < 2:
-        raise ValueError(f"{job.data}: {name} must hold at least two classes; found only {answers.classes[0]}")
+        raise ValueError(f"{job.data}: {name} must hold at least two classes; found only {answers.classes[0]}{_HINT}")
     if answers.codes is None and (answers.y == answers.y[0]).all():
         found = np.array2string(answers.y[0])
-        raise ValueError(f"{job.data}: {name} is {found} in every row: there is nothing to learn")
+        raise ValueError(f"{job.data}: {name} is {found} in every row: there is nothing to learn{_HINT}")
     return answers
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from fastnn.cli.tables.arrow_files import NOTHING, check_names, column_of, is_number, pyarrow
+from fastnn.cli.tables.arrow_files import check_names, column_of, is_number, pyarrow
 from fastnn.cli.tables.sources import Column, Source, numbered, told_of
 
 _SAMPLE = 1 << 16  # characters that are looked at
