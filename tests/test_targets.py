@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.data import Standardizer
 
 RNG = np.random.default_rng(0)
 x = RNG.normal(size=(300, 1))

@@ -151,7 +151,7 @@ class Encoding:
         missing = is_missing(column)
         if missing.any():
             if not each.marked:
-                count = f"{missing.sum():,} missing value{'s' * (missing.sum() > 1)}"
+                count = f"{missing.sum():,} missing value{'s' if missing.sum() > 1 else ''}"
                 notes.append(f"{each.name}: {count}, none in training; the median {each.median:g} stands for them")
             column = np.where(missing, each.median, column)
         if not all_finite(column, None if each.factor else dtype):
@@ -172,11 +172,10 @@ def _measure(name: str, column: Column, source: Source, categorical: bool, smoot
             _check_categories(column, name, source)
         categories = sorted(column.values)
         return Input(name, categories, marked=bool((column.codes < 0).any()))
-    missing = np.zeros(0, bool) if finite else is_missing(column)
-    marked = bool(missing.any()) and not missing.all()
-    there = column[~missing] if marked else column
-    if missing.size and missing.all():
+    there = column if finite else column[np.isfinite(column)]  # infinite ones are refused later
+    if not len(there):
         return Input(name)
+    marked = not finite and bool(is_missing(column).any())
     low, median, high = np.quantile(there[:: -(-len(there) // _MEDIAN_OF)].astype(np.float64), [0.25, 0.5, 0.75])
     if not smooth:
         return Input(name, None, float(median), marked)

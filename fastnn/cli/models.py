@@ -131,7 +131,7 @@ def _last(source: Source) -> str:
     if source.X is not None:
         raise ValueError(f"{source.path} holds no y; expected an array y, a second file with it, or --target NUMBER")
     usual = [name for name in source.names[:-1] if name.lower() in _TARGETS]
-    if source.named and usual:
+    if source.named and usual and source.names[-1].lower() not in _TARGETS:
         found = f"{source.path} has a column {usual[0]!r}, and {source.names[-1]!r} is the last one"
         raise ValueError(f"{found}; --target says which holds the targets")
     return source.names[-1]

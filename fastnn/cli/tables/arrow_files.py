@@ -24,7 +24,7 @@ class ArrowSource(Source):
     def __init__(self, path: str, kind: str) -> None:
         self._file: Any
         if kind == "parquet":
-            self._file = pyarrow("pyarrow.parquet").ParquetFile(path)
+            self._file = pyarrow("pyarrow.parquet").ParquetFile(path, page_checksum_verification=True)
             schema = self._file.schema_arrow
         else:
             self._file = pyarrow("pyarrow.ipc").open_file(path)

@@ -75,8 +75,8 @@ def open_source(path: str, reading: Reading) -> Source:
         head = file.read(_HEAD)
     if not head:
         raise ValueError(f"{path} is empty")
-    kind = _kind(path, head)
     with told_of(path):
+        kind = _kind(path, head)
         if kind in ("parquet", "arrow"):
             from fastnn.cli.tables.arrow_files import ArrowSource
 
