@@ -173,9 +173,9 @@ def _check_known(name: str, value: object, known: Iterable[type]) -> None:
         )
 
 
-def _as_list(array: np.ndarray[Any, Any]) -> list[Any]:
-    """Return an array in the state of a random generator as JSON takes it."""
-    return list(array.tolist())
+def _as_list(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array, such as that in the state of a random generator, as JSON takes it; of one number the number."""
+    return array.tolist()
 
 
 def _describe(architecture: Architecture, state: State) -> dict[str, Any]:

@@ -196,7 +196,13 @@ def test_files_that_a_page_names_exist(page):
 
 @needs_readme
 def test_readme_commands_exist(capsys):
-    found = set(re.findall(r"\bfastnn (demo|train|predict|bench|figures|info)\b", README.read_text(encoding="utf-8")))
-    assert {"demo", "info"} <= found
+    found = set(
+        re.findall(
+            r"\bfastnn (demo|train|predict|evaluate|bench|figures|info|warmup)\b", README.read_text(encoding="utf-8")
+        )
+    )
+    assert {"demo", "evaluate", "info"} <= found
     for command in sorted(found - {"bench"}):
-        assert "usage: fastnn " + command in run(capsys, command, "--help")[0]
+        text = run(capsys, command, "--help")[0]
+        assert "usage: fastnn " + command in text
+        assert f"example: fastnn {command}" in text

@@ -117,8 +117,9 @@ def test_a_constant_target_has_no_score(loss, targets):
         found = net.score(X, constant)
     H = net.forward(X)[:, [0, 2]]
     assert found == evaluation.score_of(network(loss, 2).architecture, H, targets)
-    assert np.isnan(net.score(X, np.full((41, 3), 2.0)))  # and nothing to say beside it
-    assert np.isnan(net.score(X[:1], targets[:1, [0, 0, 1]]))
+    for X_same, same in ((X, np.full((41, 3), 2.0)), (X[:1], targets[:1, [0, 0, 1]])):
+        with pytest.warns(UserWarning, match="score: all targets of column 0, 1, 2 are the same"):
+            assert np.isnan(net.score(X_same, same))
 
 
 def test_scores_are_computed_from_all_digits():

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -82,12 +83,13 @@ def predict(asked: Asked, proba: bool, out: Path | None) -> None:
     else:
         outputs = network.predict(X)
         header = ["prediction"] if outputs.ndim == 1 else [f"prediction {k}" for k in range(network.sizes[-1])]
-    text = _as_csv(outputs, header)
     if out is None:
-        sys.stdout.write(text)
+        _write_csv(sys.stdout, outputs, header)
         sys.stdout.flush()  # a closed pipe is met here
     else:
-        saving.write_atomically(out, text.encode())
+        text = io.StringIO()
+        _write_csv(text, outputs, header)
+        saving.write_atomically(out, text.getvalue().encode())
     if answers is not None:
         _warn_of_unknown(model, answers)
         name, score = scoring.score(model, X, answers)
@@ -142,10 +144,8 @@ def _warn_of_unknown(model: Model, answers: Answers) -> None:
         )
 
 
-def _as_csv(predictions: Values, header: list[str]) -> str:
-    """Return one line a sample below the header, with the shortest digits of the numbers' type."""
-    file = io.StringIO()
+def _write_csv(file: TextIO, predictions: Values, header: list[str]) -> None:
+    """Write one line a sample below the header, with the shortest digits of the numbers' type."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(np.reshape(predictions, (len(predictions), -1)).astype(str))
-    return file.getvalue()
