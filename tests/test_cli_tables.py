@@ -94,7 +94,7 @@ def test_an_empty_label_is_named_with_its_line(capsys, folder):
 
 def test_columns_are_found_by_name(capsys, folder):
     columns = garden(folder / "a.csv")
-    run(capsys, "train", "a.csv", *TRAIN)
+    run(capsys, "train", "a.csv", *QUICK)
     expected = run(capsys, "predict", "model.safetensors", "a.csv", "--proba", *ON_NUMPY)[0]
 
     def answer(names, *options, code=0):
@@ -205,7 +205,7 @@ def test_a_first_row_that_may_be_either_is_refused(folder, text, found):
 @pytest.mark.parametrize("name", ["a.csv", "a.TSV", "a.csv.gz", "a.data", "a.txt", "a.parquet", "a.arrow"])
 def test_a_table_is_the_same_in_any_format(capsys, folder, name):
     columns = garden(folder / "same.csv")
-    run(capsys, "train", "same.csv", *TRAIN)
+    run(capsys, "train", "same.csv", *QUICK)
     expected = run(capsys, "predict", "model.safetensors", "same.csv", "--proba", *ON_NUMPY)[0]
     if name.endswith(("parquet", "arrow")):
         from pyarrow import feather, parquet
@@ -218,7 +218,7 @@ def test_a_table_is_the_same_in_any_format(capsys, folder, name):
     else:
         garden(folder / name, delimiter={"a.TSV": "\t", "a.data": ";", "a.txt": "|"}.get(name, ","))
     assert run(capsys, "predict", "model.safetensors", name, "--proba", *ON_NUMPY)[0] == expected
-    run(capsys, "train", name, *TRAIN, "--out", "again")
+    run(capsys, "train", name, *QUICK, "--out", "again")
     assert run(capsys, "predict", "again", name, "--proba", *ON_NUMPY)[0] == expected
 
 

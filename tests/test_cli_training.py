@@ -208,6 +208,8 @@ def test_the_split_is_stratified():
     trained, held = split(Answers(codes, codes, ["a", "b", "c"]), 0.2, np.random.default_rng(0))
     assert sorted([*trained, *held]) == list(range(361))
     assert np.bincount(codes[held], minlength=3).tolist() == pytest.approx([60, 12, 0], abs=1)
+    for seed in range(5):
+        assert 360 in split(Answers(codes, codes, ["a", "b", "c"]), 0.9, np.random.default_rng(seed))[0]
     other = split(Answers(codes, codes, ["a", "b", "c"]), 0.2, np.random.default_rng(1))[1]
     assert not np.array_equal(held, other)
     assert len(split(Answers(codes, codes, ["a", "b", "c"]), 0.0, np.random.default_rng(0))[1]) == 0
