@@ -151,8 +151,9 @@ class Encoding:
         missing = is_missing(column)
         if missing.any():
             if not each.marked:
-                count = f"{missing.sum():,} missing value{'s' if missing.sum() > 1 else ''}"
-                notes.append(f"{each.name}: {count}, none in training; the median {each.median:g} stands for them")
+                count = f"{missing.sum():,} missing value{'s' if missing.sum() > 1 else ''}, none in training"
+                found = "no numbers" if missing.all() else count
+                notes.append(f"{each.name}: {found}; {each.median:g} stands for them, the median in training")
             column = np.where(missing, each.median, column)
         if not all_finite(column, None if each.factor else dtype):
             _refuse_infinite(column, each.name, source, dtype)

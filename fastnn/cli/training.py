@@ -191,7 +191,9 @@ def _describe(model: Model, source: Source, answers: Answers, train: int, held: 
     print(f"inputs    {encoding.numbers} of numbers, {len(texts)} of categories: {network.sizes[0]} inputs")
     for each in encoding.inputs:
         if each.categories is not None:
-            shown = ", ".join(each.categories[:5]) + ", ..." * (len(each.categories) > 5)
+            shown = ", ".join(" ".join(text.split()) for text in each.categories[:5]) + ", ..." * (
+                len(each.categories) > 5
+            )
             print(f"          {each.name}: {len(each.categories)} categories, one-hot: {shown}")
     if marked:
         print(f"missing   in {', '.join(marked)}: the median in their place, or no category; marked by an input each")

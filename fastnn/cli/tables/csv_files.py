@@ -19,6 +19,7 @@ _NAMES = {"\t": "tabs", " ": "spaces"}
 _MISSING = [
     "", "#N/A", "#N/A N/A", "#NA", "-NaN", "-nan", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "?",
 ]  # fmt: skip
+_VALUE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d.*)?|\d?\d:\d\d(:\d\d.*)?|true|false", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def has_header(rows: list[list[str]], path: str) -> bool:
     first, rest = rows[0], rows[1:]
     numbers = [cell.strip() for cell in first if is_number(cell)]
     counted = _is_counted(numbers)
-    names = [j for j, cell in enumerate(first) if _is_name(cell) and _are_numbers([row[j] for row in rest])]
+    names = [j for j, cell in enumerate(first) if _is_name(cell) and _are_values([row[j] for row in rest])]
     if names and (not numbers or counted):
         return True
     if len({cell.strip() for cell in first}) < len(first):
@@ -148,12 +149,17 @@ def _is_counted(numbers: list[str]) -> bool:
 
 
 def _is_name(cell: str) -> bool:
-    return cell.strip() not in _MISSING and not is_number(cell)
+    return cell.strip() not in _MISSING and not _is_value(cell)
 
 
-def _are_numbers(cells: list[str]) -> bool:
+def _are_values(cells: list[str]) -> bool:
     there = [cell for cell in cells if cell.strip() not in _MISSING]
-    return bool(there) and all(is_number(cell.replace(",", ".")) for cell in there)
+    return bool(there) and all(map(_is_value, there))
+
+
+def _is_value(cell: str) -> bool:
+    """Return whether a cell is a number, a date, a time, true or false, which no column is called."""
+    return is_number(cell.replace(",", ".")) or _VALUE.fullmatch(cell.strip()) is not None
 
 
 def _look_at(path: str, delimiter: str | None) -> _Look:
