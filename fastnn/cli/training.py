@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,14 +60,24 @@ class Job:
     resume: bool = False
 
 
+class _Task(NamedTuple):
+    """A model and what it is trained on: all rows of a file's columns, and which of them are held out."""
+
+    model: Model
+    source: Source
+    columns: dict[str, Column]
+    answers: Answers
+    train_rows: Values
+    held_rows: Values
+
+
 def train(job: Job, settings: Settings) -> None:
     """Train a network on a file, print how it goes, and write the model, which takes the file's columns."""
     _try_the_end(job)
     settings = settings.completed()
     began = time.perf_counter()
-    model, columns, answers, source, rows = (_resumed if job.resume else _begun)(job, settings)
+    model, source, columns, answers, train_rows, held_rows = (_resumed if job.resume else _begun)(job, settings)
     read = time.perf_counter()
-    train_rows, held_rows = rows
     network, encoding = model.network, model.encoding
     some = None if len(train_rows) == len(answers) else train_rows
     X, notes = encoding.transform(columns, source, network.dtype, some)
@@ -92,16 +102,13 @@ def _try_the_end(job: Job) -> None:
         reports.check(job.report)
 
 
-def _begun(
-    job: Job, settings: Settings
-) -> tuple[Model, dict[str, Column], Answers, Source, tuple[Values, Values]]:  # fmt: skip
+def _begun(job: Job, settings: Settings) -> _Task:
     """Return a new model, and what it is trained on."""
     assert settings.validation is not None
     loss = LOSSES[settings.loss]
     source = open_source(job.data, job.reading)
-    names, target = choose_columns(
-        source, job.target, job.drop, job.inputs, source.y is not None or job.targets is not None
-    )
+    apart = source.y is not None or job.targets is not None
+    names, target = choose_columns(source, job.target, job.drop, job.inputs, apart)
     categorical = [source.find(name, "--categorical") for name in job.categorical]
     texts = [*categorical, *([target] if target is not None and loss.classifies else [])]
     columns = source.read([*names, *([] if target is None else [target])], texts)
@@ -114,15 +121,11 @@ def _begun(
     network = settings.network(encoding.width, _outputs(answers, loss), dtype)
     ignored = [name for name in source.names if name not in names and name != target]
     held = {"share": settings.validation, "seed": settings.seed}
-    return (
-        Model(network, encoding, source.named, len(source.names), target, ignored, [], held), columns, answers, source,
-        rows,
-    )  # fmt: skip
+    model = Model(network, encoding, source.named, len(source.names), target, ignored, [], held)
+    return _Task(model, source, columns, answers, *rows)
 
 
-def _resumed(
-    job: Job, settings: Settings
-) -> tuple[Model, dict[str, Column], Answers, Source, tuple[Values, Values]]:  # fmt: skip
+def _resumed(job: Job, settings: Settings) -> _Task:
     """Return the model whose training goes on, and what it was trained on."""
     model = load_model(job.out)
     if not model.split:
@@ -138,7 +141,7 @@ def _resumed(
         answers = answers_of(y, loss, source, name)
     _check_rows(source, columns, answers)
     rows = split(answers, model.split["share"], np.random.default_rng([model.split["seed"], 1]))
-    return model, columns, answers, source, rows
+    return _Task(model, source, columns, answers, *rows)
 
 
 def _answers(job: Job, loss: Loss, source: Source, columns: dict[str, Column], target: str | None) -> Answers:
