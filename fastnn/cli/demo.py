@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn import _kernels
+from fastnn import _kernels, saving
 from fastnn._config import configuration
 from fastnn._kernels.contract import Array, Integers
 from fastnn.data import Scaler, Standardizer
@@ -50,6 +50,7 @@ def run(
     from fastnn import plotting
 
     out.mkdir(parents=True, exist_ok=True)
+    saving.check_writable(out / "model.safetensors")
     (X, y), (X_test, y_test) = load_digits() if data is None else load_mnist(data)
     scale = Scaler.of(X, columns=False)
     classes = int(max(y.max(), y_test.max())) + 1
