@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _kernels, saving
 from fastnn._config import configuration
 from fastnn._kernels.contract import Array, Integers
-from fastnn.data import Scaler, Standardizer
+from fastnn.data import Scaler
 from fastnn.datasets import load_digits, load_mnist
 from fastnn.history import History
 from fastnn.network import Network

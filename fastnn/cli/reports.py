@@ -49,29 +49,17 @@ def write_training(folder: Path, model: Model, history: History, held: tuple[Val
 
 def write_evaluation(folder: Path, found: Evaluation) -> None:
     """Write scores.json, and confusion.png of classes or predictions.png of real targets."""
+    from fastnn import plotting
+
     about = {**found.scores, "classes": found.classes}
     _write(folder / "scores.json", json.dumps(_finite(about), indent=1).encode())
     if found.classes and len(found.classes) <= _MOST_CLASSES:
-        from sklearn.metrics import ConfusionMatrixDisplay
-
-        drawn = ConfusionMatrixDisplay.from_predictions(
-            found.true.astype(str), found.predicted.astype(str), cmap="Blues", ax=_axes()
-        )
-        _save(drawn.figure_, folder / "confusion.png")
-    elif not found.classes and found.true.ndim == found.predicted.ndim == 1:
-        from sklearn.metrics import PredictionErrorDisplay
-
-        drawn = PredictionErrorDisplay.from_predictions(
-            found.true, found.predicted, kind="actual_vs_predicted", random_state=0, ax=_axes()
-        )
-        _save(drawn.figure_, folder / "predictions.png")
-
-
-def _axes() -> Any:
-    """Return axes of a figure that no window shows."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(8, 7), layout="constrained").add_subplot()
+        names = [each["class"] for each in found.classes]
+        names += sorted(set(found.predicted).difference(names))
+        true, predicted = (values.astype(str) for values in (found.true, found.predicted))
+        _save(plotting.plot_confusion(true, predicted, names), folder / "confusion.png")
+    elif "mean absolute error" in found.scores and found.true.shape == found.predicted.shape:
+        _save(plotting.plot_predictions(found.true, found.predicted), folder / "predictions.png")
 
 
 def _finite(value: Any) -> Any:
