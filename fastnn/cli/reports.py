@@ -20,11 +20,10 @@ _MOST_CLASSES = 30  # of a confusion matrix that can be read
 
 def check(folder: Path) -> None:
     """Make the folder, and find out whether a report can be written at all."""
-    import matplotlib as mpl  # noqa: F401
-    import sklearn.metrics  # noqa: F401
-
     folder.mkdir(parents=True, exist_ok=True)
     saving.check_writable(folder / "history.json")
+    import matplotlib as mpl  # noqa: F401
+    import sklearn.metrics  # noqa: F401
 
 
 def write_training(folder: Path, model: Model, history: History, held: tuple[Values, Answers] | None) -> None:
