@@ -325,3 +325,11 @@ def test_times_are_seconds_and_answers_are_0_and_1(folder):
     expected = {"day": 86400, "moment": 90, "clock": 120, "flag": 1}
     assert {name: column[0] for name, column in found.items()} == expected
     assert all(np.isnan(column[1]) for column in found.values())
+
+
+def test_an_end_of_line_in_a_cell_is_no_end_of_a_row(capsys, folder):
+    rows = "".join(f'{i},"{"x" * 50}\n{"y" * 50}",{i % 2}\n' for i in range(30_000))  # of several blocks of the reader
+    (folder / "a.csv").write_text("n,text,k\n" + rows)
+    out, _ = run(capsys, "train", "a.csv", *QUICK)
+    assert "27,000 training and 3,000 validation samples" in out
+    assert "text: 1 categories" in out
