@@ -299,6 +299,12 @@ def test_what_the_network_sees_of_a_table(folder):
     assert notes == ["two: 1 of values that were not in training ('r') are of no category"]
 
 
+def test_an_empty_column_is_said_to_be_one(capsys, folder):
+    (folder / "a.csv").write_text("x,e,t,k\n1,,,a\n2,,,b\n3,,,a\n")
+    out, _ = run(capsys, "train", "a.csv", "--categorical", "t", *QUICK)
+    assert "e: no numbers; 0 stands for them" in out
+
+
 def test_numbers_with_mistakes_are_refused_by_line(capsys, folder):
     rows = [[i, "12a" if i == 7 else i * i, i % 2] for i in range(20)]
     write_csv(folder / "a.csv", ["p", "q", "k"], rows)

@@ -146,6 +146,9 @@ def test_a_clocks_seconds_are_predicted_as_they_were_trained(capsys):
     assert validated > 0.9
     assert f"validation samples: {validated:.4f}" in out
     assert fastnn.load("m.safetensors").dtype == np.float64
+    np.savez("constant.npz", X=np.column_stack([offset, np.full(400, 0.1)]), y=offset[:, 0] > 0)
+    run(capsys, "train", "constant.npz", *QUICK)
+    assert fastnn.load("model.safetensors").dtype == np.float32
 
 
 def test_targets_beyond_float32_are_trained_and_saved(capsys):
@@ -361,5 +364,10 @@ def test_files_of_earlier_versions_predict_by_position(capsys):
     out, err = run(capsys, "predict", "old", "data.npz", *ON_NUMPY)
     assert predicted(out) == [["lily", "rose", "tulip"][k] for k in net.predict(X)]
     assert f"accuracy on 150 samples: {net.score(X, labels):.4f}" in err
+    X[3, 1] = np.nan
+    np.savez("missing.npz", X=X)
+    err = run(capsys, "predict", "old", "missing.npz", *ON_NUMPY, code=2)[1]
+    assert "missing.npz, row 4: column 'column 2' must be finite in float32; found nan" in err
     net.save("plain")
-    assert predicted(run(capsys, "predict", "plain", "data.npz", *ON_NUMPY)[0]) == list(map(str, net.predict(X)))
+    answers = net.predict(np.load("data.npz")["X"])
+    assert predicted(run(capsys, "predict", "plain", "data.npz", *ON_NUMPY)[0]) == list(map(str, answers))

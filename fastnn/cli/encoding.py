@@ -229,7 +229,10 @@ def _is_far(column: Column) -> bool:
     with np.errstate(all="ignore"):
         sample = column[:: -(-len(column) // _MEDIAN_OF)].astype(np.float64)
         there = sample[np.isfinite(sample)]
-        return bool(there.size and abs(there.mean()) > _FAR * there.std() > 0)
+        if not there.size:
+            return False
+        mean, deviation = abs(there.mean()), there.std()  # of equal numbers, some rounding
+        return bool(mean > _FAR * deviation and deviation > 4 * np.finfo(np.float64).eps * mean)
 
 
 def _codes(each: Input, column: Column, notes: list[str]) -> Values:

@@ -86,7 +86,8 @@ def load_model(path: Path) -> Model:
     try:
         if "table" not in texts:  # by position
             classes = json.loads(texts.get("classes", "[]"))
-            return Model(network, Encoding([Input(name) for name in numbered(n)]), False, n, classes=classes)
+            encoding = Encoding([Input(name, median=float("nan")) for name in numbered(n)])  # none may be missing
+            return Model(network, encoding, False, n, classes=classes)
         about = json.loads(texts["table"])
         model = Model(network, Encoding.from_description(about.pop("inputs")), **about)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
