@@ -153,8 +153,9 @@ def test_a_clocks_seconds_are_predicted_as_they_were_trained(capsys):
 
 def test_targets_beyond_float32_are_trained_and_saved(capsys):
     X = np.random.default_rng(0).normal(size=(200, 2))
-    np.savez("huge.npz", X=X, y=1e44 * (2 + X[:, 0]))
-    run(capsys, "train", "huge.npz", "--loss", "squared_error", *TRAIN)
+    np.savez("huge.npz", X=X, y=1e44 * (2 + X[:, 0]), Z=X)
+    out, _ = run(capsys, "train", "huge.npz", "--loss", "squared_error", *TRAIN)
+    assert "huge.npz: NPZ; its arrays Z are not read" in out
     out, err = run(capsys, "predict", "model.safetensors", "huge.npz", *ON_NUMPY)
     assert float(err.split()[-1]) > 0.9
     assert np.median(np.array(predicted(out), float)) > 1e43

@@ -22,15 +22,17 @@ _DENSE_BYTES = 1 << 31  # of sparse rows that are made dense
 
 def read(path: str, kind: str, inputs: int | None) -> ArraySource:
     """Return the samples of a file of a kind, and the targets where it has them."""
+    how = kind.upper() if kind != "svmlight" else kind
     if kind == "npz":
-        X, y = _read_npz(path)
+        X, y, others = _read_npz(path)
+        how += f"; its arrays {', '.join(others)} are not read" if others else ""
     elif kind == "svmlight":
         X, y = _read_svmlight(path, inputs)
     else:
         X, y = read_array(path), None
     if kind == "idx" and X.ndim > 2:
         X = X.reshape(len(X), -1)
-    return ArraySource(path, X, y, kind.upper() if kind != "svmlight" else kind)
+    return ArraySource(path, X, y, how)
 
 
 def read_array(path: str) -> Values:
@@ -67,7 +69,7 @@ def dense(X: Any, path: str) -> Values:
     return array
 
 
-def _read_npz(path: str) -> tuple[Values, Values | None]:
+def _read_npz(path: str) -> tuple[Values, Values | None, list[str]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.file_size > member.compress_size * MAX_DEFLATION + 1024:
@@ -78,7 +80,8 @@ def _read_npz(path: str) -> tuple[Values, Values | None]:
     with np.load(path, allow_pickle=False) as content:
         if "X" not in content.files:
             raise ValueError(f"{path} must hold an array X; it holds {', '.join(content.files) or 'nothing'}")
-        return content["X"], content["y"] if "y" in content.files else None
+        others = [name for name in content.files if name not in ("X", "y")]
+        return content["X"], content["y"] if "y" in content.files else None, others
 
 
 def _check_npy(file: IO[bytes], path: str, size: int) -> None:
