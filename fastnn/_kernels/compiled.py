@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._kernels import division
-from fastnn._kernels.contract import Array, Data, Formula, Integers, Loss, Model, Optimizer, Rule, saves
+from fastnn._kernels.contract import NO_NUMBERS, Array, Data, Formula, Integers, Loss, Model, Optimizer, Rule, saves
 from fastnn._kernels.division import Request
 from fastnn._kernels.job import Job, Plan, plan
 from fastnn._kernels.pool import Pool
 from fastnn._kernels.reference import penalty
-from fastnn._kernels.rows import Rows, Samples
+from fastnn._kernels.rows import Rows, Samples, SparseRows
 
 # Per-sample descent keeps the penalty's effect on the weights as a factor, which must stay well above zero in a block.
 MAX_SHRINKAGE = 0.05
 
 _ANY_NUMBER = 1 << 20  # of threads; work that is for one thread alone then need not ask how many there are
-_NO_LABELS = np.empty(0, dtype=np.int64)
+_NO_LABELS = _ALL_ROWS = np.empty(0, dtype=np.int64)
 
 
 _CANONICAL = frozenset(int(code) for code in Loss if code.is_canonical)
@@ -44,6 +44,42 @@ def is_bare(optimizer: Optimizer) -> bool:
     """Return whether an optimizer's step is all that happens to the parameters, at the same rate."""
     extras = optimizer.factors.size or optimizer.average.size or optimizer.input_scale.size
     return not (extras or optimizer.l1 or optimizer.clip_norm < math.inf)
+
+
+def _for(X: Samples, request: Request, order: Integers = _ALL_ROWS, optimizer: Optimizer | None = None) -> Request:
+    """Return the request with what it must say of how the samples are stored."""
+    if not isinstance(X, SparseRows):
+        return request._replace(stored=isinstance(X, Rows))
+    entries, tile = 1, division.sparse_tile(request.batch_size, division.COSTS)
+    if request.backward:
+        entries = _most_entries(X, request, order, tile)
+    elif len(X):
+        entries = int(X.lengths.mean() * tile)
+    # a power of two, so that calls share plans
+    return request._replace(
+        stored=True,
+        entries=1 << max(6, (entries - 1).bit_length()),
+        lazy=optimizer is not None and tile == request.batch_size and _waits(optimizer),
+    )
+
+
+def _most_entries(X: SparseRows, request: Request, order: Integers, tile: int) -> int:
+    """Return the most numbers that are stored of the samples of a tile."""
+    lengths = X.lengths[order].reshape(request.epochs, -1) if order.size else X.lengths[None]
+    starts = np.arange(0, request.samples, request.batch_size)[:, None] + np.arange(0, request.batch_size, tile)
+    return int(np.add.reduceat(lengths, starts[starts < request.samples], axis=1).max())
+
+
+def _waits(optimizer: Optimizer) -> bool:
+    """Return whether weights may wait for the steps of which they have no gradient.
+
+    Plain descent has one factor for all that the penalty has shrunk, which must stay well above zero in a step.
+    """
+    if not is_bare(optimizer._replace(factors=NO_NUMBERS)):
+        return False
+    plain = optimizer.rule == Rule.SGD and not len(optimizer.state)
+    factor = float(optimizer.factors[0, 0]) if optimizer.factors.size else 1.0
+    return not plain or float(optimizer.rates.max()) * factor * optimizer.l2 < MAX_SHRINKAGE
 
 
 class CompiledKernels(ABC):
@@ -108,21 +144,21 @@ class CompiledKernels(ABC):
 
     def forward(self, model: Model, parameters: Array, X: Samples, out: Array) -> None:
         """Write the output unit's values of every row of X."""
-        job = self.prepare(model, parameters.itemsize, Request(len(X), len(X), stored=isinstance(X, Rows)))
+        job = self.prepare(model, parameters.itemsize, _for(X, Request(len(X), len(X))))
         job.bind(parameters, Data(X, _NO_LABELS, parameters[:0]), out=out)
         self.finish(job)
 
     def loss(self, model: Model, parameters: Array, data: Data, l2: float) -> float:
         """Return J."""
         m = len(data.X)
-        job = self.prepare(model, parameters.itemsize, Request(m, m, stored=isinstance(data.X, Rows)))
+        job = self.prepare(model, parameters.itemsize, _for(data.X, Request(m, m)))
         job.bind(parameters, data)
         return self.finish(job) + penalty(model, parameters, l2 / m)
 
     def loss_and_gradient(self, model: Model, parameters: Array, data: Data, l2: float, gradient: Array) -> float:
         """Return J and write dJ/dtheta."""
         m = len(data.X)
-        request = Request(m, m, backward=True, stored=isinstance(data.X, Rows))
+        request = _for(data.X, Request(m, m, backward=True))
         job = self.prepare(model, parameters.itemsize, request)
         job.bind(parameters, data, gradient=gradient, l2=l2 / m)
         return self.finish(job) + penalty(model, parameters, l2 / m)
@@ -131,7 +167,7 @@ class CompiledKernels(ABC):
         self, model: Model, parameters: Array, data: Data, losses: npt.NDArray[np.float64], gradients: Array
     ) -> None:
         """Write each sample's loss and its gradient: in steps of one sample each, which change nothing."""
-        request = Request(len(data.X), 1, backward=True, stored=isinstance(data.X, Rows))
+        request = _for(data.X, Request(len(data.X), 1, backward=True))
         job = self.prepare(model, parameters.itemsize, request)
         job.bind(parameters, data, losses=losses, gradient=gradients)
         self.finish(job)
@@ -165,6 +201,7 @@ class CompiledKernels(ABC):
         Plain descent has kernels of its own; a rule with a state touches every parameter at each step, as a batch does.
         """
         plain = is_plain(model, optimizer.rule, len(optimizer.state)) and is_bare(optimizer)
+        plain = plain and not isinstance(data.X, SparseRows)
         per_sample = plain and float(optimizer.rates.max() * optimizer.l2) < MAX_SHRINKAGE
         self._train(model, parameters, data, order, 1, optimizer, losses, epochs, per_sample)
 
@@ -190,8 +227,7 @@ class CompiledKernels(ABC):
             per_sample=per_sample,
             ordered=order.size > 0,
             clipped=optimizer.clip_norm < math.inf,
-            stored=isinstance(data.X, Rows),
         )
-        job = self.prepare(model, parameters.itemsize, request)
+        job = self.prepare(model, parameters.itemsize, _for(data.X, request, order, optimizer))
         job.bind(parameters, data, order, optimizer, losses)
         self.finish(job)

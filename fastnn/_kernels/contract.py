@@ -35,7 +35,7 @@ from fastnn._equations.activations import Activation as Activation
 from fastnn._equations.formula import Formula as Formula
 from fastnn._equations.losses import Loss as Loss
 from fastnn._equations.updates import Rule as Rule
-from fastnn._kernels.rows import Rows, Samples
+from fastnn._kernels.rows import Rows, Samples, SparseRows
 
 Array = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class Data(NamedTuple):
     labels only. A sample's loss and gradient are multiplied by its weight; without weights they are 1.
     """
 
-    X: Samples  # (m, s_1): real, in C order; or rows of any type of numbers, as they are stored
+    X: Samples  # (m, s_1): real, in C order; or rows of any type of numbers, as they are stored, also sparse ones
     labels: Integers  # (m,) or (0,)
     targets: Array  # (m, K) real, C order, (m, 1) where all outputs share one target, or (0, K)
     weights: Numbers = NO_NUMBERS  # (m,) or (0,)
@@ -128,5 +128,6 @@ __all__ = [
     "Rows",
     "Rule",
     "Samples",
+    "SparseRows",
     "saves",
 ]

@@ -85,6 +85,8 @@ class Costs:
     turn_weights, turn_units : int
         Of a task of the turn: each has a summand of the second layer's outputs. Units of the first layer, at least:
         before a wide second one, most tasks would have a summand and no units.
+    sparse_tile_rows, sparse_blocks : int
+        Rows of a tile of sparse samples, whose stored numbers are sorted together; the most blocks of their weights.
     """
 
     tile_rows: int = 96
@@ -104,6 +106,8 @@ class Costs:
     walk_weights: int = 65536
     turn_weights: int = 131072
     turn_units: int = 32
+    sparse_tile_rows: int = 1024
+    sparse_blocks: int = 4096
 
 
 COSTS = Costs()
@@ -126,6 +130,10 @@ class Request(NamedTuple):
         Whether the gradient's norm is limited: no parameter changes before the whole gradient is there.
     stored : bool
         Whether rows of X must be read, into memory of a tile or a block, in whatever order they are visited.
+    entries : int
+        Of sparse samples: the most numbers that are stored of a tile's rows, at least 1; 0: samples are dense.
+    lazy : bool
+        Whether the weights of inputs that a step's samples do not have are brought up to date later.
     """
 
     samples: int
@@ -137,6 +145,8 @@ class Request(NamedTuple):
     ordered: bool = False
     clipped: bool = False
     stored: bool = False
+    entries: int = 0
+    lazy: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,11 +214,15 @@ def divide(layout: Layout, request: Request, available: int, costs: Costs) -> Di
     """Return how the work is divided among at most so many threads."""
     if request.per_sample:
         return _divide_samples(layout, request, available, costs)
-    operations = 6 * sum(layout.weights)
+    operations = 6 * sum(layout.weights[1:] if request.entries else layout.weights)
+    if request.entries:
+        operations += 6 * layout.width_out[0] * -(-request.entries // sparse_tile(request.batch_size, costs))
     worthwhile = request.batch_size * operations / costs.operations_per_step  # threads
     limit = int(request.epochs * request.samples * operations / costs.operations_per_call)
     available = max(1, min(available, limit))
     threads = max(1, min(available, int(worthwhile)))
+    if request.entries and request.backward:
+        return _divide_sparse(layout, request, threads, costs)
     if _shares_tiles(layout, request, costs):
         return _divide_shared(layout, request, threads, costs)
     return _divide_chunks(layout, request, threads, available, worthwhile, costs)
@@ -242,6 +256,39 @@ def _divide_shared(layout: Layout, request: Request, threads: int, costs: Costs)
         deferred=(False,) * layout.layers,
         turned=0,
     )
+
+
+def sparse_tile(batch_size: int, costs: Costs) -> int:
+    """Return the rows of a tile of sparse samples."""
+    return _even_part(batch_size, costs.sparse_tile_rows)
+
+
+def _divide_sparse(layout: Layout, request: Request, threads: int, costs: Costs) -> Division:
+    """Divide a tile's rows, then the gradient's blocks: lazily, the first layer has that of its biases alone."""
+    rows, none, n_in = sparse_tile(request.batch_size, costs), (0,) * layout.layers, layout.n_in[0]
+    length = max(costs.block_rows, -(-n_in // costs.sparse_blocks))
+    later = [block for layer in range(1, layout.layers) for block in _whole_layer(layout, layer, costs.block_rows)]
+    first = [(0, n_in, n_in + 1)] if request.lazy else _whole_layer(layout, 0, length)
+    return Division(
+        threads=threads,
+        tile_rows=rows,
+        task_rows=max(1, min(_task_rows(rows, threads, costs), -(-rows // (4 * threads)))),
+        shared=True,
+        chunks=1,
+        paired=False,
+        rows_ahead=0,
+        divided=0,
+        window=0,
+        blocks=(*later, *first),
+        split=none,
+        first_block=none,
+        deferred=(False,) * layout.layers,
+        turned=0,
+    )
+
+
+def _whole_layer(layout: Layout, layer: int, length: int) -> list[Block]:
+    return _blocks_of(layer, 0, layout.n_in[layer] + 1, length)
 
 
 def _divide_chunks(

@@ -21,7 +21,7 @@ from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers,
 from fastnn._kernels.division import Costs, Division, Request, divide
 from fastnn._kernels.drivers.primitives import AS_STORED
 from fastnn._kernels.layout import Layout, layout
-from fastnn._kernels.rows import FORMATS, Rows
+from fastnn._kernels.rows import FORMATS, Rows, SparseRows
 from fastnn._kernels.schema import CACHE_LINE, CALL, COLUMNS, FIRST_WORDS, NUMBERS, STRUCT_WORDS, WORD, WORDS
 from fastnn._kernels.workspace import Workspace, lay_out
 
@@ -138,7 +138,13 @@ class Job:
         if parameters is not self._bound_to():
             self._bind_parameters(parameters)
         self._cleared.fill(0)
-        X = data.X.array if isinstance(data.X, Rows) else data.X
+        X: npt.NDArray[Any]
+        if isinstance(data.X, SparseRows):
+            X, format = data.X.values, self._sparse_format_of(data.X)
+        elif isinstance(data.X, Rows):
+            X, format = data.X.array, self._format_of(data.X)
+        else:
+            X, format = data.X, _NO_FORMAT
         where = [_address(array) for array in (X, data.labels, data.targets, data.weights, order)]
         # Where a second thread copies samples together, the kernels visit what it has copied.
         source = where if self.plan.division.window else (where[0], 0, 0, 0, 0)
@@ -152,7 +158,7 @@ class Job:
             self._loss_address if losses is None else _address(losses),
             _address(gradient),
             *source,
-            *(self._format_of(data.X) if isinstance(data.X, Rows) else _NO_FORMAT),
+            *format,
             *(_NO_OPTIMIZER if optimizer is None else _numbers_of(optimizer)),
             l2 if optimizer is None else optimizer.l2,
         )
@@ -161,14 +167,19 @@ class Job:
         """Return the fields of a call that say how rows of X are read."""
         array, own = X.array, X.array.dtype == np.dtype(f"f{self.plan.layout.itemsize}") and X.mean is None
         addresses = _address(X.starts), _address(X.mean), _address(X.inverse)
-        return AS_STORED if own else FORMATS[array.dtype], array.itemsize, array.strides[0], *addresses
+        return AS_STORED if own else FORMATS[array.dtype], array.itemsize, array.strides[0], *addresses, 0, 0, 0
+
+    def _sparse_format_of(self, X: SparseRows) -> tuple[int, ...]:
+        own = X.values.dtype == np.dtype(f"f{self.plan.layout.itemsize}")
+        format, columns = AS_STORED if own else FORMATS[X.values.dtype], (_address(X.indices), X.indices.itemsize)
+        return format, X.values.itemsize, 0, _address(X.begins), 0, 0, _address(X.ends), *columns
 
     def _bind_parameters(self, parameters: Array) -> None:
         """Tell the layer table where the weights and biases are that need no padding."""
         self._parameters, self._bound_to = _address(parameters), weakref.ref(parameters)
         model, layers, itemsize = self.plan.model, self.plan.layout, self.plan.layout.itemsize
         for layer, (n_out, width) in enumerate(zip(layers.n_out, layers.width_out, strict=True)):
-            if n_out == width:
+            if n_out == width or (layer == 0 and self.plan.request.entries):
                 self.column("packed")[layer] = self._parameters + model.weights[layer] * itemsize
                 self.column("bias")[layer] = self._parameters + model.biases[layer] * itemsize
                 if width == 1 and not self.address_of(f"transposed {layer}") and not self.plan.request.per_sample:
@@ -196,6 +207,9 @@ class Job:
             per_sample=request.per_sample,
             clipped=request.clipped,
             stored=request.stored,
+            sparse=request.entries > 0,
+            lazy=request.lazy,
+            entries=request.entries,
             blocks=len(division.blocks),
             **{name: getattr(division, name) for name in _FIELDS_OF_A_DIVISION},
             **plan.workspace.sizes,
@@ -258,11 +272,12 @@ _FIELDS_OF_A_DIVISION = (
 _PIECES = (
     "table", "block_table", "slopes", "dropouts", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles",
     "logits", "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights",
-    "block_weights", "norms",
+    "block_weights", "norms", "piece_indices", "piece_values", "keys", "values", "columns", "begins", "digits",
+    "current", "step_numbers", "no_sums",
 )  # fmt: skip
 
 
-_NO_FORMAT = (0, 0, 0, 0, 0, 0)
+_NO_FORMAT = (0,) * 9
 _NO_OPTIMIZER = (0, 0, 0, 0, 0, *(0.0,) * 7, 0, 0, 0, 0, 0, 0, 0.0)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from fastnn._kernels import dropout
 from fastnn._kernels.contract import Activation, Array, Data, Formula, Integers, Loss, Model, Numbers, Optimizer, Rule
 from fastnn._kernels.formulas import evaluate
-from fastnn._kernels.rows import Samples, numbers_of
+from fastnn._kernels.rows import Samples, SparseRows, numbers_of
 
 NO_MASKS: Mapping[int, Array] = {}
 
@@ -144,10 +145,10 @@ def propagate(
     model: Model, parameters: Array, samples: Samples, masks: Mapping[int, Array] = NO_MASKS
 ) -> tuple[list[Array], list[Array]]:
     """Return the layers' outputs A_1 = X, ..., A_L, times their masks, and their inputs Z_2, ..., Z_L, X in front."""
-    X = numbers_of(samples, parameters.dtype)
+    X: Any = samples if isinstance(samples, SparseRows) else numbers_of(samples, parameters.dtype)
     A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
-        Z.append(A[-1] @ W + b)
+        Z.append((A[-1].times(W) if isinstance(A[-1], SparseRows) else A[-1] @ W) + b)
         A.append(activate(model.activations[layer], model.slopes[layer], Z[-1]))
         if layer in masks:
             A[-1] = A[-1] * masks[layer]
@@ -288,7 +289,8 @@ def backpropagate(
         dZ = dZ * data.weights[:, None]
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
-        dW[:] = A[layer].T @ dZ / m + l2 * W
+        X = A[layer]
+        dW[:] = (X.transposed_times(dZ) if isinstance(X, SparseRows) else X.T @ dZ) / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
             activation, slope = model.activations[layer - 1], model.slopes[layer - 1]

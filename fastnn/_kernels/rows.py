@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -87,9 +88,83 @@ class Rows:
         return found
 
 
-Samples: TypeAlias = Array | Rows
+_PART = 1 << 20  # numbers of sparse samples that are written out at a time, by the reference
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """Samples of which only some numbers are stored, those of a sample together; all others are 0.
+
+    Attributes
+    ----------
+    values : ndarray, (n,)
+        Of a dtype in `FORMATS`, contiguous.
+    indices : ndarray, (n,)
+        The column of each, int32 or int64, contiguous, in 0 .. width - 1.
+    begins, ends : ndarray, (m,)
+        Where the numbers of each sample begin, and the place after the last.
+    width : int
+        Columns.
+    inverse : ndarray, (width,), or None
+        What the values have been multiplied by, column by column.
+    """
+
+    values: npt.NDArray[Any]
+    indices: npt.NDArray[np.signedinteger]
+    begins: Integers
+    ends: Integers
+    width: int
+    inverse: Array | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.begins)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The samples, and the columns."""
+        return len(self), self.width
+
+    @property
+    def lengths(self) -> Integers:
+        """How many numbers each sample has."""
+        return self.ends - self.begins
+
+    def __getitem__(self, rows: slice | Integers) -> SparseRows:
+        """Return some of the samples, which stay where they are."""
+        begins, ends = (np.ascontiguousarray(each[rows]) for each in (self.begins, self.ends))
+        return replace(self, begins=begins, ends=ends)
+
+    def numbers(self, dtype: np.dtype[Any]) -> Array:
+        """Return the samples with all their zeros, (m, width)."""
+        found, lengths = np.zeros(self.shape, dtype), self.lengths
+        rows = np.repeat(np.arange(len(self)), lengths)
+        places = np.arange(len(rows)) + np.repeat(self.begins - (np.cumsum(lengths) - lengths), lengths)
+        np.add.at(found, (rows, self.indices[places]), self.values[places].astype(dtype))
+        return found
+
+    def times(self, W: Array) -> Array:
+        """Return X W, some rows at a time."""
+        Z = np.empty((len(self), W.shape[1]), W.dtype)
+        for rows in self._parts():
+            Z[rows] = self[rows].numbers(W.dtype) @ W
+        return Z
+
+    def transposed_times(self, D: Array) -> Array:
+        """Return X^T D, some rows at a time."""
+        total = np.zeros((self.width, D.shape[1]), D.dtype)
+        for rows in self._parts():
+            total += self[rows].numbers(D.dtype).T @ D[rows]
+        return total
+
+    def _parts(self) -> Iterator[slice]:
+        step = max(1, _PART // self.width)
+        return (slice(start, start + step) for start in range(0, len(self), step))
+
+
+Samples: TypeAlias = Array | Rows | SparseRows
 
 
 def numbers_of(X: Samples, dtype: np.dtype[Any]) -> Array:
     """Return samples as the equations take them."""
-    return X.numbers(dtype) if isinstance(X, Rows) else X
+    return X if isinstance(X, np.ndarray) else X.numbers(dtype)

@@ -26,6 +26,8 @@ PLAN = (
     # how many samples to visit, and whether to change the parameters, or to write a gradient, sample by sample, or by a
     # gradient whose norm is limited; whether rows of X must be read (drivers/rows.py)
     "samples", "epochs", "batch_size", "training", "backward", "per_sample", "clipped", "stored",
+    # whether samples are sparse, and the weights of inputs that a step's samples do not have wait (drivers/sparse.py)
+    "sparse", "lazy",
     # the division of work, see division.py: the blocks of the gradient are (layer, first row, last row)
     "threads", "task_rows", "tile_rows", "shared", "chunks", "paired", "rows_ahead", "divided", "walk_divided",
     "turned", "window", "blocks", "block_table", "team",
@@ -35,9 +37,15 @@ PLAN = (
     "gathered", "tiles", "tile_size", "compact", "partials", "partials_size", "sums", "sums_size", "row_losses",
     "chunk_losses", "one", "logits", "logits_size", "scratch", "scratch_size", "gram", "staged", "staged_targets",
     "staged_weights", "block_weights", "norms",
+    # of sparse samples: some numbers of a row, a thread each; those of a tile, sorted by column: room for keys and
+    # values, twice, the number of entries, the columns and where each begins; counts. Lazily also the step that each
+    # row of weights is up to date with, the numbers of an epoch's steps, and a row of zeros
+    "piece_indices", "piece_values", "keys", "values", "entries", "columns", "begins", "digits", "current",
+    "step_numbers", "no_sums",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "drop_units",
-    "exp_array", "loss_and_delta", "convert", "convert_and_scale", "lead", "run_task",
+    "exp_array", "loss_and_delta", "convert", "convert_and_scale", "add_some_rows", "lead",
+    "run_task",
 )  # fmt: skip
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of
@@ -45,9 +53,11 @@ CALL = (
     "X", "labels", "targets", "weights", "order", "parameters", "out", "losses", "gradient",
     # the same where they are, if a thread copies them together; X also where its rows must be read: their format, the
     # bytes of a number and from one row to the next, and addresses, 0 where there is none, of the row that each sample
-    # begins at, and of what scales its numbers
+    # begins at, and of what scales its numbers. Sparse samples have the addresses of where each begins and ends, of the
+    # columns, and the bytes of one of these
     "source_X", "source_labels", "source_targets", "source_weights", "source_order",
     "format", "item_bytes", "row_bytes", "starts", "means", "inverses",
+    "ends", "indices", "index_bytes",
     # the optimizer; factors are three numbers a layer: of its rate for weights, for biases, and of the decay; the
     # inputs' scales have their state behind them
     "rule", "state", "step", "rates", "rate_stride", "momentum", "second", "epsilon", "weight_decay", "variant",
@@ -61,12 +71,15 @@ CURSOR = (
     "parity", "next_start", "next_count",
     # the step's numbers
     "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to", "average_rate",
+    # of sparse samples: the columns that the tile has numbers in, which half of the room has them in order, and, of the
+    # first layer's weights W = s U, the factor s of plain descent's lazy decay
+    "touched", "half", "shrunk",
 )  # fmt: skip
 SECTIONS = {"plan": PLAN, "call": CALL, "cursor": CURSOR}
 NUMBERS = frozenset(
     ("smoothing", "momentum", "second", "epsilon", "weight_decay", "variant", "l1", "clip_norm", "l2",
      "input_factor", "rate", "correction1", "correction2", "scale", "floor", "folded", "delta_scale", "clipped_to",
-     "average_rate")
+     "average_rate", "shrunk")
 )  # fmt: skip
 
 # The columns of the layer table. Offsets count elements: of weights and biases in the parameters, of inputs (the

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from fastnn._kernels.division import Division, Request
+from fastnn._kernels.drivers.primitives import DIGIT_BITS, NUMBERS_OF_STEP, SPARSE_PIECE
 from fastnn._kernels.layout import Layout
 from fastnn._kernels.schema import CACHE_LINE, COLUMNS, FIRST_WORDS, STRUCT_WORDS, WORD
 
@@ -138,9 +139,12 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
         elements["gathered"] = 2 * rows * layout.width_in[0]
         elements["gram"] = (2 * rows + 1) * rows
         yield "block_weights", rows * WORD
-    elif (request.ordered or request.stored) and not division.window:
+    elif (request.ordered or request.stored) and not division.window and not request.entries:
         elements["gathered"] = tiles * rows * layout.width_in[0]
     elements |= _copies(layout, division, request)
+    if request.lazy:
+        yield "current", layout.n_in[0] * WORD
+        elements["no_sums"] = layout.width_out[0]
     yield from ((name, count * layout.itemsize) for name, count in elements.items())
 
 
@@ -154,7 +158,7 @@ def _copies(layout: Layout, division: Division, request: Request) -> dict[str, i
     for layer, (n_in, n_out, width_in, width_out) in enumerate(
         zip(layout.n_in, layout.n_out, layout.width_in, layout.width_out, strict=True)
     ):
-        if n_out != width_out:
+        if n_out != width_out and not (layer == 0 and request.entries):
             elements[f"packed {layer}"], elements[f"bias {layer}"] = n_in * width_out, width_out
         if layer >= division.plain_layers(request.per_sample) and (request.backward or width_out == 1):
             elements[f"transposed {layer}"] = n_out * width_in
@@ -172,7 +176,23 @@ def _rest(layout: Layout, division: Division, request: Request, sizes: dict[str,
         elements["staged"] = 2 * division.window * layout.n_in[0]
         elements["staged_targets"] = 2 * division.window * max(WORD // layout.itemsize, layout.n_out[-1])
         yield "staged_weights", 2 * division.window * WORD
+    if request.entries:
+        yield from _sparse(division, request, layout.itemsize)
     yield from ((name, count * layout.itemsize) for name, count in elements.items())
+
+
+def _sparse(division: Division, request: Request, itemsize: int) -> Iterator[Piece]:
+    """Yield what sparse samples need: a tile's stored numbers, sorted, and some of a row for each thread."""
+    yield "piece_indices", division.threads * SPARSE_PIECE * WORD
+    yield "piece_values", division.threads * SPARSE_PIECE * itemsize
+    if request.backward:
+        yield "keys", 2 * request.entries * WORD
+        yield "values", 2 * request.entries * itemsize
+        yield "columns", request.entries * WORD
+        yield "begins", (request.entries + 1) * WORD
+        yield "digits", (1 << DIGIT_BITS) * WORD
+    if request.lazy:
+        yield "step_numbers", NUMBERS_OF_STEP * -(-request.samples // request.batch_size) * WORD
 
 
 def _tiles(division: Division) -> int:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from fastnn import _kernels
 from fastnn._checks import check_integer
 from fastnn._kernels import reference
-from fastnn._kernels.contract import Activation, Array, Data, Loss, Model, Rows
+from fastnn._kernels.contract import Activation, Array, Data, Loss, Model, Rows, SparseRows
 from fastnn.backend.arrays import as_given, check_array, check_network
 from fastnn.data import as_samples
 from fastnn.network import Network
@@ -90,7 +90,7 @@ def input_gradient(
     W, samples, deltas = network.weights[0], data.X, _first_deltas(model, network.state.parameters, data)
     out = np.empty(samples.shape, W.dtype)
     _kernels.kernels().dense_forward(deltas, W.T, np.zeros(len(W), W.dtype), int(Activation.IDENTITY), 0.0, out)
-    if isinstance(samples, Rows) and samples.inverse is not None:
+    if isinstance(samples, Rows | SparseRows) and samples.inverse is not None:
         out *= samples.inverse  # by the numbers that were given, which kernels scale
     return out
 

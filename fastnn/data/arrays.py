@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels import get_num_threads
-from fastnn._kernels.contract import Array, Data, Integers, Rows, Samples
+from fastnn._kernels.contract import Array, Data, Integers, Rows, Samples, SparseRows
 from fastnn._kernels.rows import FORMATS
 from fastnn.architecture import Architecture
 from fastnn.data.frames import is_frame, numbers_of_frame
 from fastnn.data.labels import Classes, as_classes
+from fastnn.data.sparse import as_sparse, is_sparse, place_of
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
@@ -30,7 +31,7 @@ def as_samples(
 ) -> Samples:
     """Return X as kernels read it: as it is, where its numbers are of a type that they know and lie together in rows.
 
-    A C-ordered array of the dtype is itself, others are `Rows`. What kernels cannot read, such as columns of a table or
+    A C-ordered array of the dtype is itself, others are `Rows`, sparse matrices `SparseRows`. What kernels cannot read, such as columns of a table or
     numbers in the other byte order, is copied into such an array. Without a width, any will do.
 
     Raises
@@ -45,6 +46,8 @@ def as_samples(
         return found
     if hasattr(X, "as_rows"):
         return _as_windows(X.as_rows(), width, dtype, check_finite, name)
+    if is_sparse(X):
+        return _as_finite(as_sparse(X, width, name), dtype, check_finite, name)
     array = as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {array.shape}")
@@ -85,6 +88,19 @@ def _as_windows(rows: Rows, width: int | None, dtype: np.dtype, check_finite: bo
         time, column = read[wrong[0][0]], wrong[0][1]
         raise ValueError(
             f"{name} must be finite in {dtype}; found {rows.array[time, column]} at time step {time}, column {column} "
+            "(check_finite=False skips this check)"
+        )
+    return rows
+
+
+def _as_finite(rows: SparseRows, dtype: np.dtype, check_finite: bool, name: str) -> SparseRows:
+    """Check the stored numbers of sparse samples."""
+    if check_finite and not all_finite(rows.values, dtype):
+        with np.errstate(over="ignore"):
+            wrong = int(np.argmin(np.isfinite(rows.values.astype(dtype))))
+        row, column = place_of(rows, wrong)
+        raise ValueError(
+            f"{name} must be finite in {dtype}; found {rows.values[wrong]} in row {row}, column {column} "
             "(check_finite=False skips this check)"
         )
     return rows
@@ -261,6 +277,8 @@ def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     ValueError
         If they make no array, or some are masked.
     """
+    if is_sparse(values):
+        values = _written_out(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -268,13 +286,18 @@ def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     if array.dtype.kind == "O" and array.ndim in (1, 2) and is_frame(values):
         return numbers_of_frame(values, array, name)
     if array.dtype.kind not in "buif":
-        found = f"an array of dtype {array.dtype}"
-        if hasattr(values, "toarray"):
-            found = f"a sparse {type(values).__name__}, of which {name}.toarray() makes an array"
-        raise TypeError(f"{name} must hold real numbers; got {found}")
+        raise TypeError(f"{name} must hold real numbers; got an array of dtype {array.dtype}")
     if array is not values and "numpy.ma" in sys.modules and np.ma.is_masked(values):  # imported by those who use it
         raise ValueError(f"{name} must hold a number in every place; got a masked array with masked ones")
     return array
+
+
+def _written_out(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return a sparse matrix with all its zeros: targets are few."""
+    if len(values.shape) == 2:
+        as_sparse(values, None, name)
+    dense: npt.NDArray[Any] = values.toarray()
+    return dense
 
 
 def _convert(

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn._kernels.contract import Array, Numbers, Rows, Samples
+from fastnn._kernels.contract import Array, Numbers, Rows, Samples, SparseRows
 from fastnn._kernels.rows import numbers_of
 from fastnn.data.arrays import as_samples
 from fastnn.data.blocks import in_blocks
 from fastnn.data.feeds import Feed, check_in_memory, feed_of
 
 _ELEMENTS = 1 << 18  # measured at a time
+_MEANS = (
+    "scale must have no means (scikit-learn's with_mean=False) where X is sparse: without its zeros it would be dense. "
+    "Scaler(0 * deviation, deviation) divides by the deviations alone"
+)
 
 
 @dataclass(frozen=True)
@@ -118,17 +122,22 @@ class Scaler:
         return numbers_of(self.scaled(as_samples(check_in_memory(X), None, dtype, check_finite=False), dtype), dtype)
 
     def scaled(self, X: Samples, dtype: np.dtype[Any]) -> Samples:
-        """Return samples that kernels scale while they read them.
+        """Return samples that kernels scale while they read them; of sparse ones the stored numbers are copied.
 
         Raises
         ------
         ValueError
-            If they have another number of columns, or a deviation is too small for the dtype.
+            If they have another number of columns, or a deviation is too small for the dtype; if means would leave no
+            zeros in sparse samples.
         """
         mean, inverse = self.numbers(X.shape[1], dtype)
         if (feed := feed_of(X)) is not None:
             scaled: Samples = feed.scaled(mean, inverse)
             return scaled
+        if isinstance(X, SparseRows):
+            if self.mean.any():
+                raise ValueError(_MEANS)
+            return replace(X, values=X.values.astype(dtype) * inverse[X.indices], inverse=inverse)
         return replace(X if isinstance(X, Rows) else Rows(X, X.shape[1]), mean=mean, inverse=inverse)
 
     def numbers(self, width: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
@@ -152,6 +161,8 @@ def _measured(X: Samples, columns: bool) -> Scaler:
     """Return the scale of samples, a part of them at a time."""
     if (feed := feed_of(X)) is not None:
         return _measured_once(feed, columns)
+    if isinstance(X, SparseRows):
+        raise ValueError(_MEANS)
     rows = X if isinstance(X, Rows) else Rows(X, X.shape[1])
     length, axis = max(1, _ELEMENTS // rows.width), 0 if columns else None
     count = len(rows) if columns else len(rows) * rows.width

@@ -9,6 +9,7 @@
 #include "dots.h"
 #include "softmax.h"
 #include "convert.h"
+#include "sparse.h"
 #include "transpose.h"
 #include "update.h"
 #include "sample.h"

@@ -110,6 +110,17 @@ def single_outputs(job: Job, layer: int, A: Reals, stride: int, rows: int, Z: Re
 
 
 @kernel
+def activate_rows(job: Job, memory: Reals, layer: int, tile_row: int, rows: int, sample: int) -> None:
+    """Turn Z of a layer's rows into its outputs, in place; the last layer's stay. ``sample`` is that of the first row."""
+    if layer < job.layers - 1:
+        width, Z = field(job, layer, WIDTH_OUT), layer_memory(job, memory, layer, OUTPUTS, tile_row)
+        saved = layer_memory(job, memory, layer, SAVED, tile_row)
+        call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, saved, rows * width))
+        if field(job, layer, DROPPED) and job.backward:
+            drop_rows(job, layer, Z, saved, width, sample, rows, 0, width)
+
+
+@kernel
 def forward(
     job: Job, memory: Reals, first: int, A: Reals, stride: int, tile_row: int, rows: int, sample: int
 ) -> None:  # fmt: skip
@@ -126,11 +137,7 @@ def forward(
         else:
             mode = BIAS_FROM_MEMORY if layer == 0 and in_place(job) else FROM_BIAS
             call(job.multiply, (rows, width, field(job, layer, N_IN), A, stride, 1, W, width, Z, width, mode, b))
-        if layer < job.layers - 1:
-            saved = layer_memory(job, memory, layer, SAVED, tile_row)
-            call(job.activate, (field(job, layer, ACTIVATION), numbers(job.slopes)[layer], Z, saved, rows * width))
-            if field(job, layer, DROPPED) and job.backward:
-                drop_rows(job, layer, Z, saved, width, sample, rows, 0, width)
+        activate_rows(job, memory, layer, tile_row, rows, sample)
         A, stride = Z, width
 
 

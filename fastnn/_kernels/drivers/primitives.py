@@ -9,7 +9,7 @@ All widths are whole vectors, ``n`` of them units and the rest padding, unless s
 
 from __future__ import annotations
 
-from fastnn._kernels.drivers.language import Given, Numbers, Real, Reals
+from fastnn._kernels.drivers.language import Given, Integers, Numbers, Real, Reals
 
 # The modes of `multiply`: C = A B, C += A B, C = bias + A B; and the last for an A whose rows lie together and come
 # from memory, not a cache: while a tile computes with some rows it asks for the next (784-128-10, full batch: 4 %).
@@ -18,6 +18,23 @@ GRAM_ROWS = 4  # of a call of `gram_rows`
 # What rows of X may hold. Those that are stored as the kernels take them, of the network's type and not to be scaled,
 # need no conversion.
 AS_STORED, UINT8, INT8, UINT16, INT16, UINT32, INT32, UINT64, INT64, FLOAT16, FLOAT32, FLOAT64 = range(12)
+
+SPARSE_PIECE = 256  # stored numbers of a sparse sample that are read at a time
+DIGIT_BITS = 11  # of columns, by which a tile's stored numbers are sorted
+NUMBERS_OF_STEP = 4  # an optimizer's, that are kept for weights whose steps are taken later
+
+
+def widen(size: int, source: int, target: Integers, n: int) -> None:
+    """Copy n whole numbers of 4 or 8 bytes at an address."""
+
+
+def add_some_rows(
+    n: int, units: int, rows: Integers, factors: Given, M: Given, m_row: int, keep: float, scale: float, out: Reals
+) -> None:  # fmt: skip
+    """Compute out[j] = keep out[j] + scale sum_k factors[k] M[rows[k] m_row + j] for k < n, j < units, any number.
+
+    Each element is one chain of (fused) multiply-adds over k in order. Where keep is 0, out need not be a number.
+    """
 
 
 def convert(format: int, source: int, target: Reals, n: int) -> None:

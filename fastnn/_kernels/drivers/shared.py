@@ -18,9 +18,11 @@ from fastnn._kernels.drivers.layers import (
     layer_memory,
     padded,
 )
+from fastnn._kernels.drivers.lazy import update_columns
 from fastnn._kernels.drivers.outputs import output_deltas
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN, FROM_BIAS
 from fastnn._kernels.drivers.rows import gather, in_place
+from fastnn._kernels.drivers.sparse import add_columns, enter
 from fastnn._kernels.drivers.update import block_at, finish_block
 from fastnn._kernels.numba.cache import kernel
 from fastnn._kernels.numba.memory import (
@@ -150,12 +152,11 @@ def pass_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     memory, tile_row, divided = reals(like, job.tiles), task * job.task_rows, job.divided
     rows, first = min(job.task_rows, job.tile_count - tile_row), job.tile_start + tile_row
     if divided == 0:
-        A, stride = inputs(job, like, SHARED, job.tile_start, tile_row)
-        gather(job, like, A, stride, first, rows, 0, job.n_inputs)
+        enter(job, like, SHARED, thread, memory, job.tile_start, tile_row, rows)
     else:
         A, stride = layer_memory(job, memory, divided - 1, OUTPUTS, tile_row), field(job, divided - 1, WIDTH_OUT)
         finish_parts(job, memory, divided - 1, tile_row, rows, 0, stride)
-    forward(job, memory, divided, A, stride, tile_row, rows, first)
+        forward(job, memory, divided, A, stride, tile_row, rows, first)
     output_deltas(job, thread, memory, tile_row, rows, first, advance(numbers(job.row_losses), tile_row))
     backward(job, memory, divided, tile_row, rows)
 
@@ -204,13 +205,19 @@ def add_block(job: Job, like: Reals, thread: int, task: int) -> None:
 
     After a step's last tile the gradient is used.
     """
+    if task >= job.blocks:
+        update_columns(job, like, thread_scratch(job, like, thread), task - job.blocks)
+        return
     layer, begin, end = block_at(job, task)
     memory, n_in = reals(like, job.tiles), field(job, layer, N_IN)
     if 0 < layer < job.divided and begin < n_in:
         deltas_below(job, memory, thread, layer, begin, min(end, n_in))
-    A, stride = inputs_of_part(job, like, begin, 0)
     sums = block_sums(job, like, thread, layer, begin)
     mode = ASSIGN if job.tile_start == job.batch_start else ADD
-    add_gradient(job, memory, A, stride, layer, begin, end, job.tile_count, sums, mode)
+    if job.sparse and layer == 0:
+        add_columns(job, sums, begin, end, mode)
+    else:
+        A, stride = inputs_of_part(job, like, begin, 0)
+        add_gradient(job, memory, A, stride, layer, begin, end, job.tile_count, sums, mode)
     if job.tile_start + job.tile_count == job.batch_start + job.batch_rows:
         finish_block(job, thread, sums, task)

@@ -30,9 +30,11 @@ from fastnn._kernels.numba.simd import advance
 # part of a layer's product, rows through the other layers, a block of a layer's weights. A piece of the next window's
 # samples. Of per-sample descent: a part of the first layer's products, a sample of the next block, units of the first
 # layer between two samples, a part of a later layer's units forward and back, rows of the block's updates.
-PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY, UPDATE = range(
-    14
-)
+# Of sparse samples: a tile's sort, columns and rows of weights that are brought up to date.
+(
+    PREDICT, CHUNK, REDUCE, PRODUCT, ROWS, BLOCK, STAGE, PROJECT, PREPARE, TURN, FORWARD, BACKWARD, APPLY, UPDATE,
+    SORT, CATCH_UP, SETTLE,
+) = range(17)  # fmt: skip
 
 ARRIVED, DONE, KIND, TICKETS = 0, 8, 16, 24  # words of the team's memory, each in a cache line of its own
 CLOSED = -1  # the tickets' value once the leader has finished

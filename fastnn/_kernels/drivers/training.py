@@ -7,10 +7,18 @@ from math import sqrt
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.drivers.deferred import project_units, sum_deltas
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
-from fastnn._kernels.drivers.layers import add_gradient, backward, forward, inputs
+from fastnn._kernels.drivers.layers import add_gradient, backward, inputs
+from fastnn._kernels.drivers.lazy import (
+    catch_up_columns,
+    column_tasks,
+    settle_rows,
+    settle_tasks,
+    note_step,
+    shrink_lazily,
+    waits,
+)
 from fastnn._kernels.drivers.outputs import output_deltas, output_units
 from fastnn._kernels.drivers.primitives import ADD, ASSIGN
-from fastnn._kernels.drivers.rows import gather
 from fastnn._kernels.drivers.sgd import (
     add_updates,
     factor_to_fold,
@@ -20,12 +28,15 @@ from fastnn._kernels.drivers.sgd import (
     store_weights,
 )
 from fastnn._kernels.drivers.shared import add_block, groups_of, multiply_part, parts_of, pass_rows
+from fastnn._kernels.drivers.sparse import enter, sort_entries
 from fastnn._kernels.drivers.staging import enter_window, pieces_of, stage
 from fastnn._kernels.drivers.team import (
     APPLY,
     BACKWARD,
     BLOCK,
+    CATCH_UP,
     CHUNK,
+    SETTLE,
     FORWARD,
     PREDICT,
     PREPARE,
@@ -33,6 +44,7 @@ from fastnn._kernels.drivers.team import (
     PROJECT,
     REDUCE,
     ROWS,
+    SORT,
     STAGE,
     TURN,
     UPDATE,
@@ -83,9 +95,7 @@ def predict_rows(job: Job, like: Reals, thread: int, task: int) -> None:
     first = task * job.tile_rows
     rows = min(job.tile_rows, job.samples - first)
     memory = tile_memory(job, like, thread)
-    A, stride = inputs(job, like, thread, first, 0)
-    gather(job, like, A, stride, first, rows, 0, job.n_inputs)
-    forward(job, memory, 0, A, stride, 0, rows, first)
+    enter(job, like, thread, thread, memory, first, 0, rows)
     output_units(job, thread, memory, rows, advance(reals(like, job.out), first * job.n_outputs))
 
 
@@ -93,9 +103,7 @@ def predict_rows(job: Job, like: Reals, thread: int, task: int) -> None:
 def pass_tile(job: Job, like: Reals, thread: int, first: int, rows: int) -> None:
     """Take the rows from ``first`` on through the network and, for a gradient, back."""
     memory = tile_memory(job, like, thread)
-    A, stride = inputs(job, like, thread, first, 0)
-    gather(job, like, A, stride, first, rows, 0, job.n_inputs)
-    forward(job, memory, 0, A, stride, 0, rows, first)
+    enter(job, like, thread, thread, memory, first, 0, rows)
     output_deltas(job, thread, memory, 0, rows, first, row_losses(job, thread))
     if job.backward:
         backward(job, memory, 0, 0, rows)
@@ -164,6 +172,12 @@ def run_batch_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> 
         update_block(job, like, thread, task)
     elif kind == STAGE:
         stage(job, like, task)
+    elif kind == SORT:
+        sort_entries(job, like)
+    elif kind == CATCH_UP:
+        catch_up_columns(job, like, task)
+    elif kind == SETTLE:
+        settle_rows(job, like, task)
     else:
         predict_rows(job, like, thread, task)
 
@@ -217,6 +231,8 @@ def begin_step(job: Job, step: int) -> None:
             job.correction1, job.correction2 = 1 - job.momentum ** t[0], 1 - job.second ** t[0]
             if job.variant != 0.0:
                 job.floor = job.epsilon / sqrt(job.correction2)
+        if job.lazy:
+            note_step(job, step)
 
 
 @kernel
@@ -226,12 +242,16 @@ def shared_step(job: Job, like: Reals, thread: int) -> float:
     for first in range(job.batch_start, job.batch_start + job.batch_rows, job.tile_rows):
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
+        if job.sparse:
+            run_phase(job, like, thread, SORT, 0, 1)
+            if waits(job):
+                run_phase(job, like, thread, CATCH_UP, 0, column_tasks(job))
         for layer in range(job.divided):
             job.layer = layer
             run_phase(job, like, thread, PRODUCT, 0, parts_of(job, layer) * groups_of(job, layer))
         run_phase(job, like, thread, ROWS, 0, (job.tile_count + job.task_rows - 1) // job.task_rows)
         total += total_of_numbers(numbers(job.row_losses), job.tile_count)
-        end = job.blocks
+        end = job.blocks + (column_tasks(job) if job.lazy else 0)
         for layer in range(max(job.divided, 1) - 1, -1, -1):
             begin = field(job, layer, FIRST_BLOCK)
             run_phase(job, like, thread, BLOCK, begin, end)
@@ -279,6 +299,16 @@ def lead_samples(job: Job, like: Reals, thread: int) -> None:
 
 
 @kernel
+def end_lazy_step(job: Job, like: Reals, thread: int, last: bool) -> None:
+    """Bring all weights up to date after an epoch's last step, or before the factor of plain descent is too small."""
+    shrink_lazily(job)
+    if last or job.shrunk < 0.5:
+        if waits(job) or job.shrunk != 1.0:
+            run_phase(job, like, thread, SETTLE, 0, settle_tasks(job))
+        job.shrunk = 1.0
+
+
+@kernel
 def take_steps(job: Job, like: Reals, thread: int, first: int, last: int) -> None:
     """Take a step for each batch from ``first`` to ``last``."""
     for step in range(first, last):
@@ -288,6 +318,8 @@ def take_steps(job: Job, like: Reals, thread: int, first: int, last: int) -> Non
             limit_norm(job)
             run_phase(job, like, thread, UPDATE, 0, job.blocks)
         numbers(job.losses)[step] = total / job.batch_rows
+        if job.lazy:
+            end_lazy_step(job, like, thread, last - step == 1)
         if not job.training:
             job.gradient += job.n_parameters * job.itemsize  # the next step's
 
@@ -333,6 +365,7 @@ def refresh_all(job: Job, like: Reals) -> None:
 def lead_batch_job(job: Job, like: Reals, thread: int) -> None:
     """Go through all the steps of a job, a batch each, or through the rows whose outputs are wanted."""
     refresh_all(job, like)
+    job.shrunk = 1.0
     if job.out != 0:
         run_phase(job, like, thread, PREDICT, 0, (job.samples + job.tile_rows - 1) // job.tile_rows)
         return

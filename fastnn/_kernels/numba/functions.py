@@ -35,6 +35,7 @@ from fastnn._kernels.numba.sample import (
 )
 from fastnn._kernels.numba.second_process import second_process
 from fastnn._kernels.numba.softmax import delta_columns, softmax_columns
+from fastnn._kernels.numba.sparse import add_some_rows, widen
 from fastnn._kernels.numba.transpose import transpose
 from fastnn._kernels.schema import WORDS
 
@@ -46,7 +47,8 @@ PRIMITIVES = {
     for function in (
         multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
         elementwise.multiply_by_derivative, drop_units, elementwise.exp_array, elementwise.log_array,
-        elementwise.loss_and_delta, softmax_columns, delta_columns, convert, convert_and_scale, add_multiple,
+        elementwise.loss_and_delta, softmax_columns, delta_columns, convert, convert_and_scale, widen,
+        add_some_rows, add_multiple,
         finish_outputs, update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors,
         walk_narrow,
     )
@@ -59,7 +61,7 @@ def signature(name, real):
     """Return the Numba signature of a primitive in the table for float32 or float64."""
     p, number = types.CPointer(real), types.float64
     kinds = {"Real": real, "Reals": p, "Given": p, "Numbers": types.CPointer(number)}
-    kinds |= {"int": SIZE, "float": number, "None": VOID}
+    kinds |= {"Integers": types.CPointer(types.int64), "int": SIZE, "float": number, "None": VOID}
     *arguments, result = (kinds[kind] for kind in getattr(primitives, name).__annotations__.values())
     return result(*arguments)
 
@@ -91,7 +93,8 @@ class _Function(CFunc):
     """A function for callers by address."""
 
     def _compile_uncached(self):
-        _announce(next(argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer)))
+        pointed = (argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer))
+        _announce(next(dtype for dtype in pointed if isinstance(dtype, types.Float)))
         with _no_collector():
             return super()._compile_uncached()
 

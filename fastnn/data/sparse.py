@@ -1,0 +1,93 @@
+"""Sparse matrices of SciPy to train on: checks, and the stored numbers as kernels read them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn._kernels.rows import FORMATS, SparseRows
+
+_PART = 1 << 20  # stored numbers that are looked at at a time
+
+
+def is_sparse(values: object) -> bool:
+    """Return whether something is a sparse matrix or array of SciPy, which whoever made it has imported."""
+    return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(values))
+
+
+def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:
+    """Return a sparse matrix as kernels read it: a CSR matrix where it is, without a copy.
+
+    One in another format is converted. Numbers of a row whose columns do not ascend, or come twice, are brought into
+    order, and added, in a copy.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold real numbers.
+    ValueError
+        If it is not 2-D, has no row or another width, or its arrays do not fit together.
+    """
+    if X.dtype not in FORMATS:
+        raise TypeError(f"{name} must hold real numbers; got a sparse {type(X).__name__} of dtype {X.dtype}")
+    if len(X.shape) != 2:
+        raise ValueError(f"{name} must be 2-D, samples in rows; got shape {X.shape}")
+    if X.shape[0] == 0:
+        raise ValueError(f"{name} is empty: expected at least one row; got shape {X.shape}")
+    if X.shape[1] != (X.shape[1] if width is None else width):
+        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {X.shape}")
+    if X.format == "csc":
+        _check_places(X, X.shape[1], X.shape[0], name, ("row", "columns"))
+    if X.format != "csr":
+        X = X.tocsr()
+    _check_places(X, X.shape[0], X.shape[1], name, ("column", "rows"))
+    if not _ascends(X.indptr, X.indices):
+        X = X.copy()
+        X.has_canonical_format = X.has_sorted_indices = False  # what it has noted may be of other columns
+        X.sum_duplicates()
+    stored = int(X.indptr[-1])
+    values, indices = (np.require(each[:stored], requirements=["C", "A"]) for each in (X.data, X.indices))
+    places = np.require(X.indptr, np.int64, ["C", "A"])
+    return SparseRows(values, indices, places[:-1], places[1:], int(X.shape[1]))
+
+
+def _check_places(X: Any, major: int, minor: int, name: str, what: tuple[str, str]) -> None:
+    """Check that all that the arrays of a compressed matrix point to is there."""
+    places, indices, values = X.indptr, X.indices, X.data
+    for part, array in (("indptr", places), ("indices", indices)):
+        if array.dtype not in (np.int32, np.int64) or array.ndim != 1:
+            raise ValueError(f"{name}.{part} must be 1-D, int32 or int64; got {array.dtype} in shape {array.shape}")
+    if len(places) != major + 1:
+        raise ValueError(f"{name}.indptr must have {major + 1} places, one more than {what[1]}; got {len(places)}")
+    if places[0] != 0 or (places[1:] < places[:-1]).any():
+        raise ValueError(f"{name}.indptr must begin with 0 and not descend")
+    if places[-1] > min(len(indices), len(values)):
+        found = f"{len(indices)} indices and {len(values)} numbers"
+        raise ValueError(f"{name}.indptr ends at {places[-1]}, but there are {found}")
+    for start in range(0, int(places[-1]), _PART):
+        part = indices[start : min(start + _PART, int(places[-1]))]
+        if part.min() < 0 or part.max() >= minor:
+            wrong = part[(part < 0) | (part >= minor)][0]
+            raise ValueError(f"{name}.indices must be from 0 to {minor - 1}, {what[0]}s of {name}; found {wrong}")
+
+
+def _ascends(places: npt.NDArray[Any], indices: npt.NDArray[Any]) -> bool:
+    """Return whether the columns of each row ascend, none of them twice."""
+    stored = int(places[-1])
+    for start in range(1, stored, _PART):
+        stop = min(start + _PART, stored)
+        ascends = indices[start:stop] > indices[start - 1 : stop - 1]
+        if not ascends.all():
+            begins = places[(places >= start) & (places < stop)]  # a row's first column may be before the last one's
+            ascends[begins - start] = True
+            if not ascends.all():
+                return False
+    return True
+
+
+def place_of(rows: SparseRows, stored: int) -> tuple[int, int]:
+    """Return the row and the column of a stored number."""
+    return int(np.searchsorted(rows.ends, stored, side="right")), int(rows.indices[stored])
