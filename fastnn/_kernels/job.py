@@ -273,7 +273,7 @@ _PIECES = (
     "table", "block_table", "slopes", "dropouts", "one", "loss_numbers", "team", "row_losses", "chunk_losses", "tiles",
     "logits", "gathered", "gram", "sums", "partials", "scratch", "staged", "staged_targets", "staged_weights",
     "block_weights", "norms", "piece_indices", "piece_values", "keys", "values", "columns", "begins", "digits",
-    "current", "step_numbers", "no_sums",
+    "current", "step_numbers",
 )  # fmt: skip
 
 

@@ -39,13 +39,13 @@ PLAN = (
     "staged_weights", "block_weights", "norms",
     # of sparse samples: some numbers of a row, a thread each; those of a tile, sorted by column: room for keys and
     # values, twice, the number of entries, the columns and where each begins; counts. Lazily also the step that each
-    # row of weights is up to date with, the numbers of an epoch's steps, and a row of zeros
+    # row of weights is up to date with, and the numbers of an epoch's steps
     "piece_indices", "piece_values", "keys", "values", "entries", "columns", "begins", "digits", "current",
-    "step_numbers", "no_sums",
+    "step_numbers",
     # the addresses of compiled functions
     "multiply", "dots", "gram_rows", "add_rows", "transpose", "activate", "multiply_by_derivative", "drop_units",
-    "exp_array", "loss_and_delta", "convert", "convert_and_scale", "add_some_rows", "lead",
-    "run_task",
+    "exp_array", "loss_and_delta", "convert", "convert_and_scale", "add_some_rows",
+    "take_missed_steps", "lead", "run_task",
 )  # fmt: skip
 CALL = (
     # addresses, 0 where there is none: the samples, the network's parameters, and where results go (job.py packs all of

@@ -144,7 +144,6 @@ def _zeros(layout: Layout, division: Division, request: Request, sizes: dict[str
     elements |= _copies(layout, division, request)
     if request.lazy:
         yield "current", layout.n_in[0] * WORD
-        elements["no_sums"] = layout.width_out[0]
     yield from ((name, count * layout.itemsize) for name, count in elements.items())
 
 

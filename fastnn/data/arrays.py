@@ -16,7 +16,7 @@ from fastnn._kernels.rows import FORMATS
 from fastnn.architecture import Architecture
 from fastnn.data.frames import is_frame, numbers_of_frame
 from fastnn.data.labels import Classes, as_classes
-from fastnn.data.sparse import as_sparse, is_sparse, place_of
+from fastnn.data.sparse import as_sparse, check_width, is_sparse, place_of, written_out
 from fastnn.losses import Loss
 
 _CHECK_ELEMENTS = 1 << 20  # elements checked for NaN at a time, so that no mask as large as X exists
@@ -46,7 +46,7 @@ def as_samples(
         return found
     if hasattr(X, "as_rows"):
         return _as_windows(X.as_rows(), width, dtype, check_finite, name)
-    if is_sparse(X):
+    if is_sparse(X) or isinstance(X, SparseRows):
         return _as_finite(as_sparse(X, width, name), dtype, check_finite, name)
     array = as_numbers(X, name)
     if array.ndim != 2:
@@ -59,12 +59,6 @@ def as_samples(
     if check_finite and not all_finite(array, dtype):
         refuse(array, dtype, name)
     return Rows(array, array.shape[1])
-
-
-def check_width(shape: tuple[int, ...], width: int | None, name: str) -> None:
-    """Refuse samples of another width; None is any."""
-    if width is not None and shape[1] != width:
-        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {shape}")
 
 
 def _as_windows(rows: Rows, width: int | None, dtype: np.dtype, check_finite: bool, name: str) -> Rows:
@@ -144,7 +138,7 @@ def as_targets(
         sigmoid output: 0 or 1, (m,) or (m, 1); hinge also takes -1 and 1. Regression: real values, (m, K), or (m,) for
         one output, or for several quantiles of one target.
     """
-    array, columns = as_numbers(y, name), loss.targets(outputs)
+    array, columns = as_numbers(written_out(y, name), name), loss.targets(outputs)
     if array.ndim not in (1, 2) or array.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one target, (m,) or (m, {columns}); got shape {array.shape}")
     if array.ndim == 2 and array.shape[1] != columns:
@@ -277,8 +271,6 @@ def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     ValueError
         If they make no array, or some are masked.
     """
-    if is_sparse(values):
-        values = _written_out(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -286,18 +278,13 @@ def as_numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
     if array.dtype.kind == "O" and array.ndim in (1, 2) and is_frame(values):
         return numbers_of_frame(values, array, name)
     if array.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold real numbers; got an array of dtype {array.dtype}")
+        found = f"an array of dtype {array.dtype}"
+        if is_sparse(values):
+            found = f"a sparse {type(values).__name__}, of which {name}.toarray() makes an array"
+        raise TypeError(f"{name} must hold real numbers; got {found}")
     if array is not values and "numpy.ma" in sys.modules and np.ma.is_masked(values):  # imported by those who use it
         raise ValueError(f"{name} must hold a number in every place; got a masked array with masked ones")
     return array
-
-
-def _written_out(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return a sparse matrix with all its zeros: targets are few."""
-    if len(values.shape) == 2:
-        as_sparse(values, None, name)
-    dense: npt.NDArray[Any] = values.toarray()
-    return dense
 
 
 def _convert(

@@ -31,14 +31,16 @@ def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:
     ValueError
         If it is not 2-D, has no row or another width, or its arrays do not fit together.
     """
+    if isinstance(X, SparseRows):  # which has been checked
+        check_width(X.shape, width, name)
+        return X
     if X.dtype not in FORMATS:
         raise TypeError(f"{name} must hold real numbers; got a sparse {type(X).__name__} of dtype {X.dtype}")
     if len(X.shape) != 2:
         raise ValueError(f"{name} must be 2-D, samples in rows; got shape {X.shape}")
     if X.shape[0] == 0:
         raise ValueError(f"{name} is empty: expected at least one row; got shape {X.shape}")
-    if X.shape[1] != (X.shape[1] if width is None else width):
-        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {X.shape}")
+    check_width(X.shape, width, name)
     if X.format == "csc":
         _check_places(X, X.shape[1], X.shape[0], name, ("row", "columns"))
     if X.format != "csr":
@@ -52,6 +54,21 @@ def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:
     values, indices = (np.require(each[:stored], requirements=["C", "A"]) for each in (X.data, X.indices))
     places = np.require(X.indptr, np.int64, ["C", "A"])
     return SparseRows(values, indices, places[:-1], places[1:], int(X.shape[1]))
+
+
+def written_out(values: Any, name: str) -> Any:
+    """Return a sparse matrix of targets, which are few, with all its zeros, and anything else as it is."""
+    if not is_sparse(values):
+        return values
+    if len(values.shape) == 2 and values.shape[0]:
+        as_sparse(values, None, name)
+    return values.toarray()
+
+
+def check_width(shape: tuple[int, ...], width: int | None, name: str) -> None:
+    """Refuse samples with another number of columns than a network has inputs."""
+    if width is not None and shape[1] != width:
+        raise ValueError(f"{name} must have {width} columns, one for each input unit; got shape {shape}")
 
 
 def _check_places(X: Any, major: int, minor: int, name: str, what: tuple[str, str]) -> None:

@@ -15,6 +15,7 @@ from fastnn.data.blocks import in_blocks
 from fastnn.data.feeds import feed_of
 from fastnn.data.labels import Classes
 from fastnn.data.scaling import Scaler, Standardizer
+from fastnn.data.sparse import written_out
 from fastnn.data.weights import check_weights, with_weights
 
 Targets = npt.NDArray[np.float64]
@@ -74,7 +75,7 @@ def as_given(
         raise TypeError(f"{names[1]} must be given with {names[0]}, unless that is a fastnn.data.Stream; got None")
     if architecture.loss.classifies:
         return Given(as_data(X, y, architecture, check_finite, names, classes))
-    numbers = as_numbers(y, names[1])
+    numbers = as_numbers(written_out(y, names[1]), names[1])
     if scale is not None and numbers.ndim in (1, 2) and numbers.size:
         own = _matrix(numbers)
         if own.shape[1] == len(scale.mean):  # another number of columns is refused below
@@ -119,7 +120,7 @@ def scale_of(y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, name:
     ValueError
         If a column's deviation is beyond float64.
     """
-    numbers = as_numbers(y, name)
+    numbers = as_numbers(written_out(y, name), name)
     if numbers.ndim not in (1, 2) or not numbers.size:
         return Standardizer(np.zeros(0), np.ones(0))
     weights = None if sample_weight is None else check_weights(sample_weight, len(numbers), "sample_weight")

@@ -12,6 +12,7 @@
 #include "sparse.h"
 #include "transpose.h"
 #include "update.h"
+#include "missed.h"
 #include "sample.h"
 #include "narrow.h"
 

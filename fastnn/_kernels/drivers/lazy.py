@@ -7,18 +7,21 @@ row of weights is next used, it takes the steps that it has missed, with the sam
 
 from __future__ import annotations
 
+from math import sqrt
+
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.drivers.language import Integers, Job, Reals
 from fastnn._kernels.drivers.primitives import NUMBERS_OF_STEP
 from fastnn._kernels.drivers.sparse import sum_column
 from fastnn._kernels.drivers.update import factor_of, multiply_by
 from fastnn._kernels.numba.cache import kernel
-from fastnn._kernels.numba.memory import N_OUT, WEIGHTS, field, integers, numbers, real, reals
-from fastnn._kernels.numba.simd import advance
+from fastnn._kernels.numba.memory import N_OUT, WEIGHTS, call, field, integers, numbers, real, reals
+from fastnn._kernels.numba.simd import advance, prefetch
 from fastnn._kernels.numba.update import update
 
 COLUMNS_OF_TASK, ROWS_OF_TASK = 64, 256
-SGD = int(Rule.SGD)
+COLUMNS_AHEAD = 3  # whose weights are asked for
+SGD, ADAM, ADAMW = int(Rule.SGD), int(Rule.ADAM), int(Rule.ADAMW)
 
 
 @kernel
@@ -40,12 +43,19 @@ def settle_tasks(job: Job) -> int:
 
 
 @kernel
+def rate_of(job: Job) -> float:
+    """Return the learning rate of the first layer's weights in the step under way."""
+    return job.rate * factor_of(job, 0, 0)
+
+
+@kernel
 def note_step(job: Job, step: int) -> None:
     """Keep the numbers of a step of the epoch."""
     noted = advance(numbers(job.step_numbers), NUMBERS_OF_STEP * step)
-    noted[0] = job.rate * factor_of(job, 0, 0)
-    noted[1] = job.correction1
-    noted[2] = job.correction2
+    noted[0] = rate_of(job)
+    if job.rule == ADAM or job.rule == ADAMW:
+        noted[1] = noted[0] / job.correction1
+        noted[2] = 1.0 / sqrt(job.correction2)
     noted[3] = job.floor
 
 
@@ -56,22 +66,27 @@ def step_of(job: Job) -> int:
 
 
 @kernel
-def step_row(job: Job, sums: Reals, scale: float, column: int, step: int) -> None:
-    """Take a step of the epoch of one row of the weights."""
-    n_out, noted = field(job, 0, N_OUT), advance(numbers(job.step_numbers), NUMBERS_OF_STEP * step)
-    offset = field(job, 0, WEIGHTS) + column * n_out
-    theta, first = advance(reals(sums, job.parameters), offset), advance(reals(sums, job.state), offset)
-    second, decay = advance(first, job.n_parameters), job.weight_decay * factor_of(job, 0, 2)
-    update(
-        job, sums, theta, first, second, n_out, noted[0], scale, job.l2, decay, noted[1], noted[2], noted[3]
-    )  # fmt: skip
+def parameters_of(job: Job, like: Reals, column: int) -> tuple[Reals, Reals, Reals]:
+    """Return the pointers to a row of the weights, and to its moments, as far as the rule has them."""
+    offset = field(job, 0, WEIGHTS) + column * field(job, 0, N_OUT)
+    first = advance(reals(like, job.state), offset)
+    return advance(reals(like, job.parameters), offset), first, advance(first, job.n_parameters)
 
 
 @kernel
 def catch_up(job: Job, like: Reals, column: int, step: int) -> None:
     """Have a row of the weights take the steps before one of the epoch that it has missed."""
-    for missed in range(integers(job.current)[column], step):
-        step_row(job, reals(like, job.no_sums), 0.0, column, missed)
+    begin, n_out = integers(job.current)[column], field(job, 0, N_OUT)
+    if begin == step:
+        return
+    noted, decay = advance(numbers(job.step_numbers), NUMBERS_OF_STEP * begin), 0.0
+    if job.rule == ADAMW:
+        decay = job.weight_decay * factor_of(job, 0, 2)
+    theta, first, second = parameters_of(job, like, column)
+    call(
+        job.take_missed_steps,
+        (job.rule, job.variant, step - begin, noted, job.momentum, job.second, job.l2, decay, n_out, theta, first, second),
+    )
 
 
 @kernel
@@ -82,10 +97,22 @@ def columns_of(job: Job, task: int) -> tuple[Integers, int, int]:
 
 
 @kernel
+def ask_for_column(job: Job, like: Reals, place: int) -> None:
+    """Ask for the weights of the tile's column at a place, and for their moments, if there is one."""
+    if place < job.touched:
+        theta, first, second = parameters_of(job, like, integers(job.columns)[place])
+        prefetch(theta, field(job, 0, N_OUT))
+        if waits(job):
+            prefetch(first, field(job, 0, N_OUT))
+            prefetch(second, field(job, 0, N_OUT))
+
+
+@kernel
 def catch_up_columns(job: Job, like: Reals, task: int) -> None:
     """Bring the weights of a task's columns up to date, before they are multiplied."""
     columns, first, last = columns_of(job, task)
     for place in range(first, last):
+        ask_for_column(job, like, place + COLUMNS_AHEAD)
         catch_up(job, like, columns[place], step_of(job))
         integers(job.current)[columns[place]] = step_of(job)
 
@@ -93,7 +120,7 @@ def catch_up_columns(job: Job, like: Reals, task: int) -> None:
 @kernel
 def factor_after(job: Job) -> float:
     """Return the factor of plain descent's weights after the step under way."""
-    return job.shrunk * (1.0 - job.rate * factor_of(job, 0, 0) * job.l2)
+    return job.shrunk * (1.0 - rate_of(job) * job.l2)
 
 
 @kernel
@@ -109,13 +136,17 @@ def update_columns(job: Job, like: Reals, sums: Reals, task: int) -> None:
     columns, first, last = columns_of(job, task)
     n_out, W = field(job, 0, N_OUT), advance(reals(like, job.parameters), field(job, 0, WEIGHTS))
     if not waits(job):
-        change = -job.rate * factor_of(job, 0, 0) * job.scale / factor_after(job)
+        change = -rate_of(job) * job.scale / factor_after(job)
         for place in range(first, last):
+            ask_for_column(job, like, place + COLUMNS_AHEAD)
             sum_column(job, like, place, 1.0, change, advance(W, columns[place] * n_out))
         return
+    decay = job.weight_decay * factor_of(job, 0, 2)
     for place in range(first, last):
+        ask_for_column(job, like, place + COLUMNS_AHEAD)
         sum_column(job, like, place, 0.0, 1.0, sums)
-        step_row(job, sums, job.scale, columns[place], step_of(job))
+        theta, m1, m2 = parameters_of(job, like, columns[place])
+        update(job, sums, theta, m1, m2, n_out, rate_of(job), job.scale, job.l2, decay)
         integers(job.current)[columns[place]] = step_of(job) + 1
 
 

@@ -37,6 +37,17 @@ def add_some_rows(
     """
 
 
+def take_missed_steps(
+    rule: int, variant: float, steps: int, numbers: Numbers, first: float, second: float, l2: float, decay: float,
+    n: int, theta: Reals, m1: Reals, m2: Reals,
+) -> None:  # fmt: skip
+    """Take steps of a rule with moments, of n parameters whose gradient is l2 theta, with the arithmetic of `update`.
+
+    ``numbers`` has four for each step: the rate, the rate over Adam's first correction, 1 over the root of the second,
+    and epsilon.
+    """
+
+
 def convert(format: int, source: int, target: Reals, n: int) -> None:
     """Compute target = x of n numbers of a format at an address, each rounded to the network's type."""
 

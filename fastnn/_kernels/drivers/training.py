@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from math import sqrt
 
-from fastnn._kernels.contract import Rule
 from fastnn._kernels.drivers.deferred import project_units, sum_deltas
 from fastnn._kernels.drivers.language import Job, Numbers, Reals
 from fastnn._kernels.drivers.layers import add_gradient, backward, inputs
 from fastnn._kernels.drivers.lazy import (
+    ADAM,
+    ADAMW,
     catch_up_columns,
     column_tasks,
     settle_rows,
@@ -73,9 +74,6 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.simd import advance
-
-ADAM, ADAMW = int(Rule.ADAM), int(Rule.ADAMW)
-
 
 @kernel
 def tile_memory(job: Job, like: Reals, thread: int) -> Reals:

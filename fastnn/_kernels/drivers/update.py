@@ -83,16 +83,6 @@ def multiply_by(theta: Reals, n: int, factor: Real) -> None:
 
 
 @kernel
-def take(
-    job: Job, sums: Reals, theta: Reals, first: Reals, second: Reals, n: int, rate: float, scale: float, l2: float,
-    decay: float,
-) -> None:  # fmt: skip
-    """Take the step under way of n parameters."""
-    corrected1, corrected2, floor = job.correction1, job.correction2, job.floor
-    update(job, sums, theta, first, second, n, rate, scale, l2, decay, corrected1, corrected2, floor)
-
-
-@kernel
 def step_scaled(
     job: Job, thread: int, begin: int, rows: int, sums: Reals, V: Reals, first: Reals,
     rate: float, scale: float, l2: float, decay: float,
@@ -110,10 +100,10 @@ def step_scaled(
         if l2 > 0.0:
             slope += l2 * s[i] * sum_of_products(job, thread, W, W, n_out)
         second = advance(m, job.n_parameters)
-        take(job, g, W, m, second, n_out, rate, scale * s[i], l2 * s[i] * s[i], decay)
+        update(job, g, W, m, second, n_out, rate, scale * s[i], l2 * s[i] * s[i], decay)
         sums[i] = slope
     m = advance(s, job.n_inputs)
-    take(job, sums, s, m, advance(m, job.n_inputs), rows, job.rate * job.input_factor, 1.0, 0.0, 0.0)
+    update(job, sums, s, m, advance(m, job.n_inputs), rows, job.rate * job.input_factor, 1.0, 0.0, 0.0)
     for i in range(rows):
         if -smallest < s[i] and s[i] < smallest:
             s[i] = -smallest if s[i] < 0.0 else smallest
@@ -137,7 +127,7 @@ def apply(job: Job, thread: int, layer: int, offset: int, n: int, sums: Reals, i
         n_out, begin = field(job, 0, N_OUT), offset - field(job, 0, WEIGHTS)
         step_scaled(job, thread, begin // n_out, n // n_out, sums, theta, first, rate, scale, l2, decay)
     else:
-        take(job, sums, theta, first, advance(first, job.n_parameters), n, rate, scale, l2, decay)
+        update(job, sums, theta, first, advance(first, job.n_parameters), n, rate, scale, l2, decay)
     if is_weight and job.l1 > 0.0:
         shrink(theta, n, real(theta, rate * job.l1))
     if job.average != 0 and job.average_rate != 0.0:

@@ -22,6 +22,7 @@ from fastnn._kernels.numba.convert import convert, convert_and_scale
 from fastnn._kernels.numba.dots import add_rows, add_rows_and_ask, dots, gram_rows, total_of
 from fastnn._kernels.numba.dropout import drop_units
 from fastnn._kernels.numba.memory import JOB_TYPE, call
+from fastnn._kernels.numba.missed import take_missed_steps
 from fastnn._kernels.numba.multiply import multiply
 from fastnn._kernels.numba.narrow import walk_narrow
 from fastnn._kernels.numba.sample import (
@@ -48,7 +49,7 @@ PRIMITIVES = {
         multiply, dots, gram_rows, add_rows, add_rows_and_ask, total_of, transpose, elementwise.activate,
         elementwise.multiply_by_derivative, drop_units, elementwise.exp_array, elementwise.log_array,
         elementwise.loss_and_delta, softmax_columns, delta_columns, convert, convert_and_scale, widen,
-        add_some_rows, add_multiple,
+        add_some_rows, take_missed_steps, add_multiple,
         finish_outputs, update_and_project, step_one_output, multiply_and_update, finish_deltas, turn_vectors,
         walk_narrow,
     )

@@ -36,27 +36,24 @@ def step_momentum(job, theta, v, sums, n, rate, scale, l2):
 
 
 @kernel
-def step_rmsprop(job, theta, s, sums, n, rate, scale, l2, floor):
+def step_rmsprop(job, theta, s, sums, n, rate, scale, l2):
     """Take RMSprop's step of n parameters."""
-    constants = (rate, job.second, 1 - job.second, floor, scale, l2)
+    constants = (rate, job.second, 1 - job.second, job.floor, scale, l2)
     rmsprop_map((sums, theta, s), (theta, s), constants, n)
 
 
 @kernel
-def step_adam(job, theta, v, s, sums, n, rate, scale, l2, keep, correction1, correction2, floor):
+def step_adam(job, theta, v, s, sums, n, rate, scale, l2, keep):
     """Take Adam's step of n parameters, or AdamW's: without it ``keep`` is 1."""
-    corrected, correction = rate / correction1, 1 / math.sqrt(correction2)
+    corrected, correction = rate / job.correction1, 1 / math.sqrt(job.correction2)
     beta1, beta2 = job.momentum, job.second
-    constants = (corrected, beta1, 1 - beta1, beta2, 1 - beta2, floor, correction, keep, scale, l2)
+    constants = (corrected, beta1, 1 - beta1, beta2, 1 - beta2, job.floor, correction, keep, scale, l2)
     adamw_map((sums, theta, v, s), (theta, v, s), constants, n)
 
 
 @kernel
-def update(job, sums, theta, first, second, n, rate, scale, l2, weight_decay, correction1, correction2, floor):
-    """Take the optimizer's step of n parameters, whose state is ``first`` and ``second`` as far as the rule has one.
-
-    The corrections and the epsilon, ``floor``, are those of the step.
-    """
+def update(job, sums, theta, first, second, n, rate, scale, l2, weight_decay):
+    """Take the optimizer's step of n parameters, whose state is ``first`` and ``second`` as far as the rule has one."""
     scale, l2 = real(theta, scale), real(theta, l2)
     if job.rule == SGD:
         if job.momentum == 0:
@@ -64,8 +61,7 @@ def update(job, sums, theta, first, second, n, rate, scale, l2, weight_decay, co
         else:
             step_momentum(job, theta, first, sums, n, rate, scale, l2)
     elif job.rule == RMSPROP:
-        step_rmsprop(job, theta, first, sums, n, rate, scale, l2, floor)
+        step_rmsprop(job, theta, first, sums, n, rate, scale, l2)
     else:
         decay = rate * weight_decay if job.rule == ADAMW else 0.0
-        keep = real(theta, 1 - decay)
-        step_adam(job, theta, first, second, sums, n, rate, scale, l2, keep, correction1, correction2, floor)
+        step_adam(job, theta, first, second, sums, n, rate, scale, l2, real(theta, 1 - decay))
