@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import itertools
 import tracemalloc
 
@@ -214,19 +216,34 @@ def test_no_dense_copy_is_made(backend):
     assert peak < m * n  # bytes: of float32 it would be four times that; the reference writes a million numbers out
 
 
-def test_places_beyond_32_bits(backend):
-    """Columns times units go beyond 2^31: a row of weights that all columns share stands for 8.6 GB of them."""
-    from fastnn._kernels import drivers  # noqa: F401
-    from fastnn._kernels.rows import SparseRows
+def add_some_rows(backend):
+    """Return the primitive in float32, as C calls it."""
+    if backend == "numba":
+        address = importlib.import_module("fastnn._kernels.numba.functions").compiled(4, False)[0]["add_some_rows"]
+    else:
+        address = importlib.import_module("fastnn._kernels.cython.kernels").addresses(4)["add_some_rows"]
+    size, number, pointer = ctypes.c_ssize_t, ctypes.c_double, ctypes.c_void_p
+    kinds = size, size, pointer, pointer, pointer, size, number, number, pointer
+    return ctypes.CFUNCTYPE(None, *kinds)(address)
 
+
+def test_places_beyond_32_bits(backend):
     n = 2**31 - 1
-    X = SparseRows(np.ones(2, np.float32), np.array([0, n - 1], np.int32), np.array([0, 1]), np.array([1, 2]), n)
-    assert X[1:].shape == (1, n)
     wide = sp.csr_matrix((np.ones(2, np.float32), np.array([0, n - 1]), [0, 1, 2, 2]), (3, n))
     samples = as_samples(wide, n, np.dtype("float32"))
     assert (len(samples), samples.shape[1], int(samples.lengths.sum())) == (3, n, 2)
     with pytest.raises(ValueError, match="X must have 90 columns"):
         network((90, 2)).forward(wide)
+    if backend == "numpy":
+        return
+    # a matrix of which two rows are there, those from number 3 * 2^20 on: their places are some 2^33 numbers after it
+    first, length = 3 << 20, 1 << 12
+    M = np.random.default_rng(0).standard_normal((2, length)).astype(np.float32)
+    rows, factors, out = np.array([first, first + 1]), np.array([2, 3], np.float32), np.ones(37, np.float32)
+    beginning = M.ctypes.data - first * length * 4
+    addresses = rows.ctypes.data, factors.ctypes.data, beginning
+    add_some_rows(backend)(2, 37, *addresses, length, 1.0, 0.5, out.ctypes.data)
+    np.testing.assert_allclose(out, 1 + (factors @ M[:, :37]) / 2, rtol=1e-5)
 
 
 def broken(**changes):
@@ -264,9 +281,9 @@ def test_malformed_matrices_are_named():
     np.testing.assert_array_equal(net.parameters, before)
     columns = X.tocsc()
     columns.indices = at(columns.indices, 0, 43)
-    with pytest.raises(ValueError, match="X.indices must be from 0 to 42, rows of X; found 43"):
+    with pytest.raises(ValueError, match=r"X.indices must be from 0 to 42, rows of X; found 43"):
         net.forward(columns)
-    with pytest.raises(ValueError, match="X must be finite in float32; found 1e.300 in row 0, column 1"):
+    with pytest.raises(ValueError, match=r"X must be finite in float32; found 1e.300 in row 0, column 1"):
         network((2, 2), "float32").forward(sp.csr_matrix([[0.0, 1e300]]))
     with pytest.raises(ValueError, match="X must have 90 columns"):
         net.forward(X[:, :5])
@@ -281,7 +298,7 @@ def test_malformed_matrices_are_named():
 def test_a_scale_has_no_means(backend):
     X, y = sparse(), targets(43, 3)
     for scale in ("standard", Scaler.of(X.toarray())):
-        with pytest.raises(ValueError, match="scale must have no means .* where X is sparse"):
+        with pytest.raises(ValueError, match=r"scale must have no means .* where X is sparse"):
             network((90, 3)).fit(X, y, scale=scale)
     with pytest.raises(ValueError, match="scale must have no means"):
         Scaler.of(X)
@@ -297,14 +314,12 @@ def test_a_search_and_the_backend_s_functions(backend):
     X, y = sparse(m=60), targets(60, 3)
     grid = {"hidden": [(4,)], "rng": [0], "epochs": [2], "batch_size": [7]}
     for options in ({}, {"cv": 3}, {"validation_data": (X[:9], y[:9])}):
-        found, dense = (
-            fastnn.fit_many(x, y, grid, progress=False, **options_of(options, x)) for x in (X, X.toarray())
-        )
+        found, dense = (fastnn.fit_many(x, y, grid, progress=False, **options_of(options, x)) for x in (X, X.toarray()))
         assert found[0]["loss"] == pytest.approx(dense[0]["loss"], rel=1e-5), found
     net = network((90, 4, 3))
     J, gradient = fastnn.backend.objective(net, X, y, l2=0.1)(net.parameters)
     expected = net.loss_and_gradient(X.toarray(), y, l2=0.1)
-    assert J == pytest.approx(expected[0])
+    assert pytest.approx(expected[0]) == J
     np.testing.assert_allclose(gradient, expected[1], atol=1e-12)
     for function in (fastnn.backend.per_sample_gradients, fastnn.backend.input_gradient):
         np.testing.assert_allclose(function(net, X[:6], y[:6]), function(net, X[:6].toarray(), y[:6]), atol=1e-12)

@@ -148,11 +148,21 @@ def propagate(
     X: Any = samples if isinstance(samples, SparseRows) else numbers_of(samples, parameters.dtype)
     A, Z = [X], [X]
     for layer, (W, b) in enumerate(layers(model, parameters)):
-        Z.append((A[-1].times(W) if isinstance(A[-1], SparseRows) else A[-1] @ W) + b)
+        Z.append(times(A[-1], W) + b)
         A.append(activate(model.activations[layer], model.slopes[layer], Z[-1]))
         if layer in masks:
             A[-1] = A[-1] * masks[layer]
     return A, Z
+
+
+def times(X: Array | SparseRows, W: Array) -> Array:
+    """X W."""
+    return X.times(W) if isinstance(X, SparseRows) else X @ W
+
+
+def transposed_times(X: Array | SparseRows, D: Array) -> Array:
+    """X^T D."""
+    return X.transposed_times(D) if isinstance(X, SparseRows) else X.T @ D
 
 
 def masks_of(model: Model, seed: int, step: int, rows: int, dtype: npt.DTypeLike) -> dict[int, Array]:
@@ -289,8 +299,7 @@ def backpropagate(
         dZ = dZ * data.weights[:, None]
     for layer in reversed(range(len(theta))):
         W, (dW, db) = theta[layer][0], grad[layer]
-        X = A[layer]
-        dW[:] = (X.transposed_times(dZ) if isinstance(X, SparseRows) else X.T @ dZ) / m + l2 * W
+        dW[:] = transposed_times(A[layer], dZ) / m + l2 * W
         db[:] = dZ.sum(axis=0) / m
         if layer > 0:
             activation, slope = model.activations[layer - 1], model.slopes[layer - 1]

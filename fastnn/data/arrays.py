@@ -31,8 +31,9 @@ def as_samples(
 ) -> Samples:
     """Return X as kernels read it: as it is, where its numbers are of a type that they know and lie together in rows.
 
-    A C-ordered array of the dtype is itself, others are `Rows`, sparse matrices `SparseRows`. What kernels cannot read, such as columns of a table or
-    numbers in the other byte order, is copied into such an array. Without a width, any will do.
+    A C-ordered array of the dtype is itself, others are `Rows`, sparse matrices `SparseRows`. What
+    kernels cannot read, such as columns of a table or numbers in the other byte order, is copied into such an array.
+    Without a width, any will do.
 
     Raises
     ------

@@ -111,7 +111,7 @@ def single_outputs(job: Job, layer: int, A: Reals, stride: int, rows: int, Z: Re
 
 @kernel
 def activate_rows(job: Job, memory: Reals, layer: int, tile_row: int, rows: int, sample: int) -> None:
-    """Turn Z of a layer's rows into its outputs, in place; the last layer's stay. ``sample`` is that of the first row."""
+    """Turn Z of a layer's rows into its outputs in place; the last layer's stay. ``sample`` is the first row's."""
     if layer < job.layers - 1:
         width, Z = field(job, layer, WIDTH_OUT), layer_memory(job, memory, layer, OUTPUTS, tile_row)
         saved = layer_memory(job, memory, layer, SAVED, tile_row)

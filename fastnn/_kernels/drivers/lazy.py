@@ -1,8 +1,9 @@
 """Weights of inputs that a step's sparse samples do not have: they take such steps later.
 
-Their gradient is zero, but for the penalty. In plain descent that multiplies them all by one factor, which is kept apart,
-W = s U, and goes into the weights at an epoch's end. Any other rule's moments decay, and move the weights on: before a
-row of weights is next used, it takes the steps that it has missed, with the same arithmetic, while it is in cache.
+Their gradient is zero, but for the penalty. In plain descent that multiplies them all by one factor, which is kept
+apart, W = s U, and goes into the weights at an epoch's end. Any other rule's moments decay, and move the weights on:
+before a row of weights is next used, it takes the steps that it has missed, with the same arithmetic, while it is in
+cache.
 """
 
 from __future__ import annotations
@@ -85,7 +86,20 @@ def catch_up(job: Job, like: Reals, column: int, step: int) -> None:
     theta, first, second = parameters_of(job, like, column)
     call(
         job.take_missed_steps,
-        (job.rule, job.variant, step - begin, noted, job.momentum, job.second, job.l2, decay, n_out, theta, first, second),
+        (
+            job.rule,
+            job.variant,
+            step - begin,
+            noted,
+            job.momentum,
+            job.second,
+            job.l2,
+            decay,
+            n_out,
+            theta,
+            first,
+            second,
+        ),
     )
 
 

@@ -124,7 +124,7 @@ def collect_entries(job: Job, like: Reals) -> int:
 
 @kernel
 def sort_by_digit(job: Job, like: Reals, n: int, half: int, shift: int, size: int) -> None:
-    """Bring keys and values into the other half of their room, by a digit of so many bits, and otherwise as they are."""
+    """Bring keys and values into the other half of their room, by a digit of so many bits, else in the same order."""
     keys, values = half_of_keys(job, half), half_of_values(job, like, half)
     target, moved, places = half_of_keys(job, 1 - half), half_of_values(job, like, 1 - half), integers(job.digits)
     mask, total = (1 << size) - 1, 0

@@ -12,9 +12,9 @@ from fastnn._kernels.drivers.lazy import (
     ADAMW,
     catch_up_columns,
     column_tasks,
+    note_step,
     settle_rows,
     settle_tasks,
-    note_step,
     shrink_lazily,
     waits,
 )
@@ -37,7 +37,6 @@ from fastnn._kernels.drivers.team import (
     BLOCK,
     CATCH_UP,
     CHUNK,
-    SETTLE,
     FORWARD,
     PREDICT,
     PREPARE,
@@ -45,6 +44,7 @@ from fastnn._kernels.drivers.team import (
     PROJECT,
     REDUCE,
     ROWS,
+    SETTLE,
     SORT,
     STAGE,
     TURN,
@@ -74,6 +74,7 @@ from fastnn._kernels.numba.memory import (
     reals,
 )
 from fastnn._kernels.numba.simd import advance
+
 
 @kernel
 def tile_memory(job: Job, like: Reals, thread: int) -> Reals:
