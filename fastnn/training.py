@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._kernels import contract, reference
-from fastnn._kernels.contract import NO_NUMBERS, Data, Integers, Numbers
+from fastnn._kernels.contract import NO_NUMBERS, Data, Integers, Numbers, SparseRows
 from fastnn.architecture import Architecture
 from fastnn.data import ReadError, all_finite, feed_of, read_windows
 from fastnn.history import DivergenceError, History
@@ -32,6 +32,7 @@ from fastnn.watching import Watch, call_all
 # takes up to 0.1 us, as long as so many operations; NumPy's steps are far slower.
 _OPERATIONS_PER_CALL, _OPERATIONS_OF_NUMPY = 3e10, 1e9
 _OPERATIONS_PER_SAMPLE = 5000
+_TIMES_OF_SPARSE = 16  # how much longer an operation takes with rows of weights that come from memory
 # Calls begin at multiples of so many samples, as far as they are whole batches: a kernel of per-sample descent may take
 # blocks of samples at a time, and their boundaries, so the rounding, must not depend on the length of a call. Nor may
 # the sum of the losses, which is one of sums of so many.
@@ -180,8 +181,17 @@ class _Training:
 
     def _samples_per_call(self) -> int:
         operations = _OPERATIONS_OF_NUMPY if self.kernels is reference else _OPERATIONS_PER_CALL
-        samples = int(operations / (6 * len(self.state.parameters) + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
+        samples = int(operations / (6 * self._weights_per_sample() + _OPERATIONS_PER_SAMPLE))  # 6 operations a weight
         return min(samples, _SAMPLES_OF_LISTS) if self.shuffled or self.request.batch_size == 1 else samples
+
+    def _weights_per_sample(self) -> float:
+        """Return how many weights a sample needs; those of sparse ones take longer, and each step may take all."""
+        weights, X = len(self.state.parameters), self.data.X
+        if not isinstance(X, SparseRows):
+            return weights
+        inputs, units = self.architecture.sizes[:2]
+        first = float(X.lengths.mean()) + inputs / self.request.batch_size
+        return weights - inputs * units + _TIMES_OF_SPARSE * units * first
 
     def _take(self, orders: list[AnyOrder], again: bool = False) -> None:
         """Take an epoch for each order, or none of them if one diverges."""

@@ -49,7 +49,7 @@ class Workspace:
 def lay_out(layout: Layout, division: Division, request: Request, loss_numbers: bool = False) -> Workspace:
     """Return the workspace of a division of the work, of a loss that has a number for each output or none."""
     columns, compact = _columns_of_a_tile(layout, division.tile_rows)
-    columns["sums"], sums_size = _offsets(_sums(layout))
+    columns["sums"], sums_size = _offsets(_sums(layout, request.lazy))
     sizes = {
         "compact": compact,
         # outputs, targets and losses without padding come last in a tile
@@ -85,16 +85,18 @@ def _columns_of_a_tile(layout: Layout, rows: int) -> tuple[dict[str, tuple[int, 
     return {"outputs": outputs, "saved": saved, "deltas": (*deltas, outputs[-1])}, end
 
 
-def _sums(layout: Layout) -> Iterator[int]:
-    """Yield the elements of the sums of each layer's gradient.
+def _sums(layout: Layout, lazy: bool) -> Iterator[int]:
+    """Yield the elements of the sums of each layer's gradient; lazily the first one's are those of a row at a time.
 
     The last row is the biases' gradient. Flipped sums have a row for each output, then the biases', and room for the
     weights' once more, as they lie in the parameters.
     """
-    for n_in, n_out, width_in, width_out, flipped in zip(
-        layout.n_in, layout.n_out, layout.width_in, layout.width_out, layout.flipped, strict=True
+    for layer, (n_in, n_out, width_in, width_out, flipped) in enumerate(
+        zip(layout.n_in, layout.n_out, layout.width_in, layout.width_out, layout.flipped, strict=True)
     ):
-        if flipped:
+        if layer == 0 and lazy:
+            yield 0
+        elif flipped:
             yield n_out * width_in + layout.lanes + layout.padded(n_in * n_out)
         else:
             yield (n_in + 1) * width_out

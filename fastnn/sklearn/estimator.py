@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -34,7 +33,6 @@ from fastnn.sklearn.presets import PRESETS, asked, glorot_arrays, tangent_arrays
 from fastnn.sklearn.solvers import SCHEDULES, Descent, Samples, find_optimizer, minimise
 
 _STOCHASTIC = ("sgd", "adam")
-_ROWS = 4096  # of sparse samples that are predicted at a time
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator):
@@ -215,13 +213,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     # --- what is read ---------------------------------------------------------------------------------------------
 
-    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Array, Any]:
-        """Return checked samples, dense, and checked targets."""
+    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return checked samples and targets."""
         numeric = not is_classifier(self)
         if self.preset is None:
             checks: dict[str, Any] = {"multi_output": True, "y_numeric": numeric}
             X, y = validate_data(self, X, y, accept_sparse=_SPARSE, dtype=_DTYPES, reset=reset, **checks)
-            return _dense(X), y
+            return X, y
         from fastnn.sklearn.preprocessing import TabularPreprocessor
 
         X = validate_data(self, X, skip_check_array=True, reset=reset)
@@ -241,7 +239,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return what was given to validate on."""
         if X is None:
             return None
-        X, y = _dense(self._read_samples(X)), np.asarray(y)
+        X, y = self._read_samples(X), np.asarray(y)
         check_consistent_length(X, y)
         return Samples(X, y, y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
 
@@ -251,7 +249,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _split(self, train: Samples, fraction: float) -> tuple[Samples, Samples]:
         """Return the samples to train on and those to validate on, as scikit-learn divides them."""
         stratify = self._strata(train, fraction)
-        rows = np.arange(len(train.X))
+        rows = np.arange(train.X.shape[0])
         parts = train_test_split(rows, random_state=self._random_state, test_size=fraction, stratify=stratify)
         if len(parts[1]) < 2:
             raise ValueError(
@@ -267,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if self.preset is None:
             return train.targets.reshape(-1, 1).astype(bool) if self.n_outputs_ == 1 else None
         counts = np.bincount(train.targets)
-        enough = counts[counts > 0].min() >= 2 and fraction * len(train.X) >= np.count_nonzero(counts)
+        enough = counts[counts > 0].min() >= 2 and fraction * train.X.shape[0] >= np.count_nonzero(counts)
         return train.targets if enough else None
 
     # --- the model --------------------------------------------------------------------------------------------------
@@ -369,10 +367,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return the output unit's values for checked samples."""
         network = self._current()
         with _kernels.thread_limit(self.n_threads):
-            if not scipy.sparse.issparse(X):
-                return network.forward(X)
-            parts = [network.forward(_dense(X[i : i + _ROWS])) for i in range(0, X.shape[0], _ROWS)]
-            return np.concatenate(parts)
+            return network.forward(X)
 
     def _average(self, X: Any) -> Array:
         """Return the mean of the networks' outputs for checked samples."""
@@ -403,11 +398,6 @@ def _fit_with_threads(member: Any, threads: int, *data: Any, **validation: Any) 
     """Return a member of an ensemble, trained with so many threads."""
     own = member.n_threads
     return member.set_params(n_threads=threads).fit(*data, **validation).set_params(n_threads=own)
-
-
-def _dense(X: Any) -> Array:
-    dense: Array = X.toarray() if scipy.sparse.issparse(X) else X
-    return dense
 
 
 def _hidden_sizes(params: SimpleNamespace) -> list[int]:

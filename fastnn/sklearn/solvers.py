@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from fastnn import backend, schedules
-from fastnn._kernels.contract import Array
 from fastnn.history import DivergenceError, History
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Adam, Optimizer
@@ -31,7 +30,7 @@ _SMALLEST_RATE, _RATE_DIVISOR = 1e-6, 5.0  # of learning_rate="adaptive"
 class Samples(NamedTuple):
     """Samples as the network takes them, with the targets as they are scored."""
 
-    X: Array
+    X: Any  # an array or a sparse matrix
     y: npt.NDArray[Any]
     targets: npt.NDArray[Any]
     weights: npt.NDArray[Any] | None
@@ -87,7 +86,7 @@ class Descent:
     ) -> None:
         self.estimator, self.network, self.asked = estimator, network, asked
         self.train, self.validation, self.tasks = train, validation, tasks
-        self.batch_size = _batch_size(asked, len(train.X))
+        self.batch_size = _batch_size(asked, train.X.shape[0])
         self.l2 = _l2(asked.alpha, train, self.batch_size)
         self.order = Order(estimator._random_state) if asked.shuffle else False
         self.shown = estimator._shown_loss(train)
@@ -137,7 +136,7 @@ class Descent:
         """Count an epoch by scikit-learn's rules; return whether the training at this rate ends."""
         estimator, asked = self.estimator, self.asked
         estimator.n_iter_ += 1
-        estimator.t_ += len(self.train.X)
+        estimator.t_ += self.train.X.shape[0]
         estimator.loss_ = self.shown(history.loss[-1] - self.penalty) + self.penalty
         self.penalty = _penalty(network, self.l2, self.train)
         estimator.loss_curve_.append(estimator.loss_)
@@ -199,7 +198,7 @@ class Descent:
 
 def minimise(estimator: Any, network: Network, asked: SimpleNamespace, train: Samples, tasks: Tasks) -> None:
     """Minimise the cost of all samples by SciPy's L-BFGS-B, with scikit-learn's limits."""
-    l2 = _l2(asked.alpha, train, len(train.X))
+    l2 = _l2(asked.alpha, train, train.X.shape[0])
     objective = backend.objective(network, train.X, train.targets, l2, train.weights)
 
     def end_iteration(intermediate_result: Any) -> None:
@@ -255,7 +254,7 @@ def _l2(alpha: float, train: Samples, batch_size: int) -> float:
     The penalty's gradient is l2 / m W in fastnn, in every batch. In scikit-learn it is alpha W divided by the sum of
     the batch's weights, so by the size of a batch times the mean weight.
     """
-    m = len(train.X)
+    m = train.X.shape[0]
     mean = 1.0 if train.weights is None else float(np.mean(train.weights))
     return float(alpha) * m / (batch_size * mean) if mean > 0 else 0.0
 
@@ -264,4 +263,4 @@ def _penalty(network: Network, l2: float, train: Samples) -> float:
     """Return the penalty's part of the loss."""
     if l2 == 0:
         return 0.0
-    return 0.5 * l2 / len(train.X) * sum(float(np.vdot(W, W)) for W in network.weights)
+    return 0.5 * l2 / train.X.shape[0] * sum(float(np.vdot(W, W)) for W in network.weights)

@@ -32,6 +32,12 @@ def waits(job: Job) -> bool:
 
 
 @kernel
+def sorts_beside(job: Job) -> int:
+    """Return 1 where a task sorts a tile's stored numbers while its rows pass: no weights must catch up before."""
+    return 1 if job.sparse != 0 and not waits(job) else 0
+
+
+@kernel
 def column_tasks(job: Job) -> int:
     """Return the number of tasks that a tile's columns make."""
     return (job.touched + COLUMNS_OF_TASK - 1) // COLUMNS_OF_TASK

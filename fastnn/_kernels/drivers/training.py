@@ -16,6 +16,7 @@ from fastnn._kernels.drivers.lazy import (
     settle_rows,
     settle_tasks,
     shrink_lazily,
+    sorts_beside,
     waits,
 )
 from fastnn._kernels.drivers.outputs import output_deltas, output_units
@@ -160,7 +161,10 @@ def run_batch_task(job: Job, like: Reals, thread: int, kind: int, task: int) -> 
     elif kind == PRODUCT:
         multiply_part(job, like, task)
     elif kind == ROWS:
-        pass_rows(job, like, thread, task)
+        if task < sorts_beside(job):
+            sort_entries(job, like)
+        else:
+            pass_rows(job, like, thread, task - sorts_beside(job))
     elif kind == BLOCK:
         add_block(job, like, thread, task)
     elif kind == REDUCE:
@@ -241,14 +245,14 @@ def shared_step(job: Job, like: Reals, thread: int) -> float:
     for first in range(job.batch_start, job.batch_start + job.batch_rows, job.tile_rows):
         job.tile_start = first
         job.tile_count = min(job.tile_rows, job.batch_start + job.batch_rows - first)
-        if job.sparse:
+        if waits(job):
             run_phase(job, like, thread, SORT, 0, 1)
-            if waits(job):
-                run_phase(job, like, thread, CATCH_UP, 0, column_tasks(job))
+            run_phase(job, like, thread, CATCH_UP, 0, column_tasks(job))
         for layer in range(job.divided):
             job.layer = layer
             run_phase(job, like, thread, PRODUCT, 0, parts_of(job, layer) * groups_of(job, layer))
-        run_phase(job, like, thread, ROWS, 0, (job.tile_count + job.task_rows - 1) // job.task_rows)
+        row_tasks = (job.tile_count + job.task_rows - 1) // job.task_rows
+        run_phase(job, like, thread, ROWS, 0, sorts_beside(job) + row_tasks)
         total += total_of_numbers(numbers(job.row_losses), job.tile_count)
         end = job.blocks + (column_tasks(job) if job.lazy else 0)
         for layer in range(max(job.divided, 1) - 1, -1, -1):
