@@ -64,7 +64,6 @@ def refuse(net, error, message, X=X, y=Y, **options):
         (X.astype(str), TypeError, r"X must hold real numbers; got an array of dtype <U"),
         (X + 1j, TypeError, r"X must hold real numbers; got an array of dtype complex128"),
         (X.astype("M8[s]"), TypeError, r"X must hold real numbers; got an array of dtype datetime64"),
-        (sparse.csr_array(X), TypeError, r"X must hold real numbers; got a sparse csr_array, of which X\.toarray"),
         (np.ma.masked_equal(X, 2), ValueError, r"X must hold a number in every place; got a masked array with masked"),
         (None, TypeError, r"X must hold real numbers; got an array of dtype object"),
         ([[1.0, 2.0, 3.0], [1.0, 2.0]], ValueError, r"X must be an array of numbers: .*inhomogeneous"),

@@ -196,6 +196,8 @@ def test_sparse_targets(backend):
 
 
 def test_no_dense_copy_is_made(backend):
+    if backend == "numpy":
+        pytest.skip("the reference writes some rows out at a time")
     m, n = 300, 20_000
     X = sp.random(m, n, 0.0005, format="csr", random_state=1, dtype=np.float32)
     y, net = targets(m, 2), network((n, 2), "float32")
@@ -213,7 +215,7 @@ def test_no_dense_copy_is_made(backend):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < m * n  # bytes: of float32 it would be four times that; the reference writes a million numbers out
+    assert peak < m * n  # bytes: of float32 it would be four times that
 
 
 def add_some_rows(backend):
