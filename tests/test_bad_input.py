@@ -6,7 +6,6 @@ import copy
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import fastnn
 from fastnn import losses

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn._checks import check_integer
+from fastnn._kernels.contract import SparseRows
 from fastnn.data import Windows
 
 Fold: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -44,6 +45,8 @@ def random_folds(count: int, y: Any, samples: int) -> list[Fold]:
     return [(np.setdiff1d(np.arange(samples), test), test) for test in tests]
 
 
-def rows_of(X: Any, rows: npt.NDArray[np.int64]) -> Windows:
+def rows_of(X: Any, rows: npt.NDArray[np.int64]) -> Windows | SparseRows:
     """Return some samples, which stay where they are."""
+    if isinstance(X, SparseRows):
+        return X[rows]
     return (X if isinstance(X, Windows) else Windows(X, before=0))[rows]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._checks import check_integer
+from fastnn.data.sparse import as_sparse, is_sparse, written_out
 from fastnn.history import History
 from fastnn.network import Network
 from fastnn.schedules import Schedule
@@ -85,12 +86,13 @@ def fit_many(
     given = as_list(configurations)
     if cv is not None and validation_data is not None:
         raise ValueError("cv takes a part of X to validate on: only one of cv and validation_data can be given")
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    y = y if hasattr(y, "shape") else np.asarray(y)
-    folds = None if cv is None else folds_of(cv, y, X.shape[0])
-    trial = validation_data if folds is None else (X, y)
-    candidates = [checked(i, each, X, y, trial) for i, each in enumerate(given)]
-    search = Searching(candidates, X, y, validation_data, folds)
+    samples: Any = X if hasattr(X, "shape") else np.asarray(X)
+    samples = as_sparse(samples, None, "X") if is_sparse(samples) else samples
+    y = written_out(y if hasattr(y, "shape") else np.asarray(y), "y")
+    folds = None if cv is None else folds_of(cv, y, samples.shape[0])
+    trial = validation_data if folds is None else (samples, y)
+    candidates = [checked(i, each, samples, y, trial) for i, each in enumerate(given)]
+    search = Searching(candidates, samples, y, validation_data, folds)
     interrupted = search.run(_jobs(n_jobs), progress)
     return as_search(candidates, max(1, len(folds or ())), keep, interrupted)
 
