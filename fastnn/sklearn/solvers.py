@@ -263,5 +263,5 @@ def _penalty(network: Network, l2: float, train: Samples) -> float:
     """Return the penalty's part of the loss."""
     if l2 == 0:
         return 0.0
-    m = len(train.y)
+    m: int = train.X.shape[0]
     return 0.5 * l2 / m * sum(float(np.vdot(W, W)) for W in network.weights)
