@@ -164,7 +164,7 @@ def test_types_of_numbers_and_of_indices(backend, dtype):
 
 def test_other_formats_are_converted_and_none_is_changed(backend):
     X, y = sparse(), targets(43, 3)
-    expected = network((90, 9, 3)).forward(X)
+    expected, (_, gradient) = network((90, 9, 3)).forward(X), network((90, 9, 3)).loss_and_gradient(X, y)
     twice = sp.csr_matrix((np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), X.shape)
     backwards = X[:, ::-1][:, ::-1].copy()
     for row in range(len(y)):
@@ -174,6 +174,7 @@ def test_other_formats_are_converted_and_none_is_changed(backend):
     for given in (X.tocsc(), X.tocoo(), X.tolil(), X.tobsr(), sp.coo_array(X), twice, backwards):
         before = given.copy()
         np.testing.assert_allclose(network((90, 9, 3)).forward(given), expected, rtol=1e-12)
+        np.testing.assert_allclose(network((90, 9, 3)).loss_and_gradient(given, y)[1], gradient, atol=1e-13)
         if given.format == "csr":
             for part in ("data", "indices", "indptr"):
                 np.testing.assert_array_equal(getattr(given, part), getattr(before, part))

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn._kernels.rows import FORMATS, SparseRows
 
@@ -21,8 +20,8 @@ def is_sparse(values: object) -> bool:
 def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:
     """Return a sparse matrix as kernels read it: a CSR matrix where it is, without a copy.
 
-    One in another format is converted. Numbers of a row whose columns do not ascend, or come twice, are brought into
-    order, and added, in a copy.
+    One in another format is converted. The columns of a row may come in any order, and several times: their numbers
+    then count together.
 
     Raises
     ------
@@ -46,10 +45,6 @@ def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:
     if X.format != "csr":
         X = X.tocsr()
     _check_places(X, X.shape[0], X.shape[1], name, ("column", "rows"))
-    if not _ascends(X.indptr, X.indices):
-        X = X.copy()
-        X.has_canonical_format = X.has_sorted_indices = False  # what it has noted may be of other columns
-        X.sum_duplicates()
     stored = int(X.indptr[-1])
     values, indices = (np.require(each[:stored], requirements=["C", "A"]) for each in (X.data, X.indices))
     places = np.require(X.indptr, np.int64, ["C", "A"])
@@ -89,20 +84,6 @@ def _check_places(X: Any, major: int, minor: int, name: str, what: tuple[str, st
         if part.min() < 0 or part.max() >= minor:
             wrong = part[(part < 0) | (part >= minor)][0]
             raise ValueError(f"{name}.indices must be from 0 to {minor - 1}, {what[0]}s of {name}; found {wrong}")
-
-
-def _ascends(places: npt.NDArray[Any], indices: npt.NDArray[Any]) -> bool:
-    """Return whether the columns of each row ascend, none of them twice."""
-    stored = int(places[-1])
-    for start in range(1, stored, _PART):
-        stop = min(start + _PART, stored)
-        ascends = indices[start:stop] > indices[start - 1 : stop - 1]
-        if not ascends.all():
-            begins = places[(places >= start) & (places < stop)]  # a row's first column may be before the last one's
-            ascends[begins - start] = True
-            if not ascends.all():
-                return False
-    return True
 
 
 def place_of(rows: SparseRows, stored: int) -> tuple[int, int]:
