@@ -24,7 +24,7 @@ TESTS = Path(__file__).parent
 LEVELS = ("avx512", "avx2", "neon", "baseline")
 NUMBA_COMPILES = {"avx512": "float32", "avx2": "float32", "neon": "float32", "baseline": "float64"}
 # Forward, loss, gradient and an epoch of each mode, float32 and float64, on layers that do not fill vectors; layers
-# that threads divide; blocks of per-sample descent; each equation.
+# that threads divide; blocks of per-sample descent; sparse samples; each equation.
 PARITY = (
     "test_simd_levels.py::test_the_level_in_use",
     "test_backends.py::test_dense_forward",
@@ -35,6 +35,7 @@ PARITY = (
     "test_equations.py::test_other_equations_in_numba",
     "test_exact_sgd.py::test_numbers_of_samples_around_whole_blocks",
     "test_exact_sgd.py::test_threads_change_no_bit",
+    "test_sparse.py::test_threads_change_no_bit",
     "test_own_functions.py::test_values_of_every_size",
     "test_own_functions.py::test_each_net_in_each_mode",
 )
