@@ -6,8 +6,8 @@ ARCHIVE is IMDB's (aclImdb_v1.tar.gz), of which the 30,000 most frequent words a
 made rows of about 120 stored numbers, of 30,000 columns with Zipf's frequencies. PYTHON is an interpreter that has
 PyTorch; without it this one is asked. Each round takes an epoch with fastnn, and some steps with each other library, on
 as many threads, of batches of 100 and without a penalty; a number is the median over the rounds of a library's time a
-step divided by fastnn's in the same round. The line of a
-cell also has the bytes that a step must move, those of a copy a second, and the share of that speed which fastnn has.
+step divided by fastnn's in the same round. The line of a cell also has the bytes that a step must move, how many fastnn
+moves a second by that count, and a copy in memory.
 """
 
 from __future__ import annotations
