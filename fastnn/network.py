@@ -264,8 +264,8 @@ class Network:
         X : array_like, (m, n_in)
             Samples in rows, of any type of numbers: kernels convert them while they read them. Or `fastnn.data.Windows`
             of a recording, or a sparse matrix of SciPy. The page docs/data.md says what is copied first. A
-            ``numpy.memmap``, an HDF5 or Zarr array, a `fastnn.data.Table` or any object with ``shape`` and row slices is read in blocks where it is larger than
-            64 MB, see `fastnn.data.Blocks`; a `fastnn.data.Stream` brings y.
+            ``numpy.memmap``, an HDF5 or Zarr array, a `fastnn.data.Table` or any object with ``shape`` and row slices
+            is read in blocks where it is larger than 64 MB, see `fastnn.data.Blocks`; a `fastnn.data.Stream` brings y.
         y : array_like, (m,) or (m, K)
             Labels or a 0/1 matrix (classification), real values (regression): NaN where a target is missing, if the
             loss was made with ``masked=True``; (m,) for several quantiles. Labels are 0 .. K - 1, or K different

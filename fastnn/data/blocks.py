@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from fastnn._checks import check_integer
 from fastnn._kernels.contract import Data, Integers, Samples
-from fastnn.data.arrays import all_finite, check_width, refuse
+from fastnn.data.arrays import all_finite, refuse
 from fastnn.data.feeds import Buffer, Feed, ahead, format_of, targets_at
 from fastnn.data.sources import File, Source, has_slices, is_mapped, rows_in, source_of
+from fastnn.data.sparse import check_width
 from fastnn.shuffling import WindowOrder, rows_of, window_order
 
 WINDOW_BYTES = 64 << 20

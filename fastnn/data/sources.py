@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastnn._kernels.contract import Integers
+from fastnn._kernels.contract import Integers, SparseRows
 from fastnn.data.feeds import Buffer, ReadError
 
 BLOCK_BYTES = 2 << 20  # a few milliseconds of a disk's time, so that seeking does not count
@@ -137,6 +137,8 @@ def has_slices(X: Any) -> bool:
     """Return whether X is read in blocks by itself."""
     if is_source(X):
         return True
+    if isinstance(X, SparseRows):
+        return False
     shape, dtype = getattr(X, "shape", None), getattr(X, "dtype", None)
     rows = isinstance(shape, tuple) and len(shape) == 2 and hasattr(X, "__getitem__")
     return rows and (dtype is None or isinstance(dtype, np.dtype)) and not any(hasattr(X, name) for name in _OTHERS)
