@@ -15,8 +15,8 @@ from fastnn.plotting import plot_confusion, plot_history
 # %%
 # The data
 # --------
-# Each row of ``X`` is an image of 28 x 28 pixels from 0 to 1, each label in ``y`` the digit that it shows. The bytes of the
-# file will do as well (``dtype="uint8"``): kernels convert and scale them while they read.
+# Each row of ``X`` is an image of 28 x 28 pixels from 0 to 1, each label in ``y`` the digit that it shows. The bytes
+# of the file will do as well (``dtype="uint8"``): kernels convert and scale them while they read.
 
 try:
     (X, y), (X_test, y_test) = datasets.load_mnist(dtype="uint8")
@@ -27,8 +27,8 @@ print(f"{len(X):,} images to train on, {len(X_test):,} to test")
 # %%
 # The network
 # -----------
-# 784 inputs, 256 rectified units, a probability for each of 10 digits. Dropout leaves out a fifth of the hidden units in
-# each step, so that none can rely on the others; the learning rate falls along a cosine.
+# 784 inputs, 256 rectified units, a probability for each of 10 digits. Dropout leaves out a fifth of the hidden units
+# in each step, so that none can rely on the others; the learning rate falls along a cosine.
 
 net = fastnn.Network((784, 256, 10), activation="relu", loss="softmax_cross_entropy", dropout=0.2, rng=0)
 scaler = fastnn.data.Scaler.of(X, columns=False)  # one mean and one deviation for all pixels

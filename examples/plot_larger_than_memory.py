@@ -2,9 +2,9 @@
 A file larger than memory
 =========================
 
-``numpy.memmap`` is an array that stays in its file: the system reads what is asked for and forgets what has not been used
-for a while. ``fit`` takes it as it is, so the file may be larger than the memory. **The data here are synthetic**, and the
-file is small, but for the number of rows; ``FASTNN_EXAMPLE_ROWS`` makes it as large as you like.
+``numpy.memmap`` is an array that stays in its file: the system reads what is asked for and forgets what has not been
+used for a while. ``fit`` takes it as it is, so the file may be larger than the memory. **The data here are
+synthetic**, and the file is small, but for the number of rows; ``FASTNN_EXAMPLE_ROWS`` makes it as large as you like.
 """
 
 import os

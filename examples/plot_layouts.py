@@ -2,9 +2,9 @@
 Which layout, which learning rate
 =================================
 
-``fastnn.fit_many`` trains a network for each combination, side by side on one X, and returns a table with the best one first.
-With Fashion-MNIST in the folder ``fashion-mnist`` below ``FASTNN_DATA_DIR`` they learn 60,000 images of clothes; otherwise
-the digits that come with the package.
+``fastnn.fit_many`` trains a network for each combination, side by side on one X, and returns a table with the best
+one first. With Fashion-MNIST in the folder ``fashion-mnist`` below ``FASTNN_DATA_DIR`` they learn 60,000 images of
+clothes; otherwise the digits that come with the package.
 """
 
 import matplotlib.pyplot as plt

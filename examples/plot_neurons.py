@@ -2,10 +2,12 @@
 Neuron or not: a yes/no question about images
 =============================================
 
-A microscope's colour images of 64 x 64 pixels, 10,000 of them, and one question: does the image show a neuron (y = 1) or
-not (y = 0)? **The images are synthetic**, drawn below: a neuron is a cell body with processes that grow out of it; what is
-no neuron is a cell body alone, or fibres that pass by.
+A microscope's colour images of 64 x 64 pixels, 10,000 of them, and one question: does the image show a neuron (y = 1)
+or not (y = 0)? **The images are synthetic**, drawn below: a neuron is a cell body with processes that grow out of it;
+what is no neuron is cell bodies alone, or fibres that pass by.
 """
+
+import os
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,28 +18,27 @@ from fastnn.plotting import plot_confusion, plot_history
 # %%
 # The images
 # ----------
-# An image is a cloud of points, blurred, in a colour of its own, on a noisy background. Its bytes are what the network reads.
+# An image is a cloud of points, blurred, in a colour of its own, on a noisy background. Its bytes are what the
+# network reads.
 
-SIDE, COLOURS = 64, 3
+SIDE, COLOURS, STROKES, POINTS = 64, 3, 7, 50
 
 
 def draw(m, rng):
-    """Return m images, (m, 64, 64, 3) uint8, and whether each shows a neuron."""
+    """Return m images, (m, 64, 64, 3) uint8, and whether each shows a neuron: all of seven strokes of fifty points."""
     y = rng.integers(0, 2, m)
-    fibres = (y == 0) & (rng.random(m) < 0.5)  # what is no neuron is fibres, or else a cell body
-    centre = rng.uniform(26, 38, (m, 1, 2))
-    body = centre + rng.normal(0, 2.5, (m, 150, 2))
-    angle, bend, start = rng.uniform(0, 2 * np.pi, (m, 5, 1)), rng.normal(0, 0.02, (m, 5, 1)), np.zeros((m, 5, 1))
-    start[fibres] = -35  # fibres come from one edge of the image and leave by the other
-    origin = centre[:, :, None] + np.where(fibres[:, None, None, None], rng.normal(0, 15, (m, 5, 1, 2)), 0)
-    along = start + np.linspace(4, 25, 40) * np.where(start < 0, 2.5, 1)
-    direction = angle + bend * along
-    lines = origin + along[..., None] * np.stack([np.cos(direction), np.sin(direction)], axis=-1)
-    body[fibres] = lines[(y == 0) & ~fibres] = -9  # outside the image
-    points = np.concatenate([body, lines.reshape(m, -1, 2)], axis=1).astype(np.int64)
+    fibres, bodies = (y == 0) & (rng.random(m) < 0.5), np.zeros((m, STROKES), bool)
+    bodies[(y == 0) & ~fibres] = bodies[y == 1, :2] = True  # a stroke is a round cell body, or else a bent line
+    origin = rng.uniform(20, 44, (m, STROKES, 2))
+    origin[y == 1] = origin[y == 1, :1]  # all of a neuron begins at one place
+    along = np.where(fibres[:, None], np.linspace(-30, 30, POINTS), np.linspace(3, 24, POINTS))[:, None]
+    angle = rng.uniform(0, 2 * np.pi, (m, STROKES, 1)) + rng.normal(0, 0.02, (m, STROKES, 1)) * along
+    line = along[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    blob = rng.normal(0, 2.5, line.shape)
+    points = (origin[:, :, None] + np.where(bodies[..., None, None], blob, line)).reshape(m, -1, 2).astype(np.int64)
     seen = ((points >= 0) & (points < SIDE)).all(axis=-1)
-    cells = (np.arange(m)[:, None] * SIDE + points[..., 0]) * SIDE + points[..., 1]
-    light = np.bincount(cells[seen], minlength=m * SIDE * SIDE).astype(np.float32).reshape(m, SIDE, SIDE)
+    pixels = (np.arange(m)[:, None] * SIDE + points[..., 0]) * SIDE + points[..., 1]
+    light = np.bincount(pixels[seen], minlength=m * SIDE * SIDE).astype(np.float32).reshape(m, SIDE, SIDE)
     for axis in (1, 2):  # blurred by a pixel in each direction
         light = light / 2 + (np.roll(light, 1, axis) + np.roll(light, -1, axis)) / 4
     colour = rng.uniform([0.2, 0.6, 0.1], [0.5, 1, 0.4], (m, 1, 1, COLOURS)).astype(np.float32)
@@ -46,10 +47,11 @@ def draw(m, rng):
 
 
 rng = np.random.default_rng(0)
-parts = [draw(1000, rng) for _ in range(10)]
+parts = [draw(1000, rng) for _ in range(int(os.environ.get("FASTNN_EXAMPLE_ROWS", "10000")) // 1000)]
 images, y = np.concatenate([images for images, _ in parts]), np.concatenate([y for _, y in parts])
 X = images.reshape(len(images), -1)  # 64 x 64 x 3 = 12,288 numbers a row
-train, validation, test = slice(0, 7000), slice(7000, 8500), slice(8500, None)
+a, b = len(X) * 70 // 100, len(X) * 85 // 100
+train, validation, test = slice(0, a), slice(a, b), slice(b, None)
 
 figure, axes = plt.subplots(1, 6, figsize=(12, 2.4), layout="constrained")
 for ax, image, neuron in zip(axes, images, y, strict=False):
@@ -96,6 +98,7 @@ print(f"accuracy on the test images: {net.score(X[test], y[test]):.3f}, of epoch
 # -----------
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-plot_history(history, samples=7000, ax=left)
-plot_confusion(y[test], net.predict(X[test]), classes=["no neuron", "neuron"], ax=right)
+plot_history(history, samples=a, ax=left)
+names = np.array(["no neuron", "neuron"])
+plot_confusion(names[y[test]], names[net.predict(X[test])], classes=names, ax=right)
 plt.show()

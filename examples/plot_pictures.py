@@ -2,10 +2,11 @@
 Small colour pictures: CIFAR-10
 ===============================
 
-Ten kinds of things in pictures of 32 x 32 pixels in three colours. A dense network sees each pixel at its own place, so
-that it cannot tell a cat on the left from a cat on the right; networks of convolutions can. It is right about half of the
-time, where guessing would be right a tenth. With ``data_batch_1.bin`` in the folder ``cifar-10`` below ``FASTNN_DATA_DIR``
-it trains on 9,000 of its 10,000 pictures; otherwise on **synthetic** ones, ten patterns of colour with noise.
+Ten kinds of things in pictures of 32 x 32 pixels in three colours. A dense network sees each pixel at its own place,
+so that it cannot tell a cat on the left from a cat on the right; networks of convolutions can. It is right about half
+of the time, where guessing would be right a tenth. With ``data_batch_1.bin`` in the folder ``cifar-10`` below
+``FASTNN_DATA_DIR`` it trains on 9,000 of its 10,000 pictures; otherwise on **synthetic** ones, ten patterns of colour
+with noise.
 """
 
 import os
@@ -18,7 +19,7 @@ import fastnn
 from fastnn.datasets import read_cifar10_batch
 from fastnn.plotting import plot_confusion
 
-KINDS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+KINDS = np.array(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"])
 
 # %%
 # The pictures
@@ -36,14 +37,15 @@ def draw(m, rng):
 
 file = Path(os.environ.get("FASTNN_DATA_DIR", "data")) / "cifar-10" / "data_batch_1.bin"
 X, y = read_cifar10_batch(file, dtype="uint8") if file.exists() else draw(2000, np.random.default_rng(0))
+y = KINDS[y]  # labels may be words
 cut = len(X) - len(X) // 10
 X, X_test, y, y_test = X[:cut], X[cut:], y[:cut], y[cut:]
 
 # %%
 # The network
 # -----------
-# Two hidden layers; half of their units are left out in each step, as there are more weights than pixels in all pictures
-# of a kind.
+# Two hidden layers; half of their units are left out in each step, as there are more weights than pixels in all
+# pictures of a kind.
 
 net = fastnn.Network((3072, 512, 128, 10), activation="relu", dropout=[0.3, 0.3], rng=0)
 steps = fastnn.AdamW(fastnn.schedules.cosine(7e-4, warmup=0.1), weight_decay=0.05)

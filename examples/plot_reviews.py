@@ -2,9 +2,9 @@
 Film reviews: praise or not
 ===========================
 
-A review is a row of words' weights, nearly all of them 0: a sparse matrix (CSR), on which the network trains as it is.
-With IMDB's reviews in the folder ``imdb`` below ``FASTNN_DATA_DIR`` they are 25,000 to train on and 25,000 to test;
-otherwise **synthetic** ones, counts of words of which some are more frequent in praise.
+A review is a row of words' weights, nearly all of them 0: a sparse matrix (CSR), on which the network trains as it
+is. With IMDB's reviews in the folder ``imdb`` below ``FASTNN_DATA_DIR`` they are 25,000 to train on and 25,000 to
+test; otherwise **synthetic** ones, counts of words of which some are more frequent in praise.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,8 @@ from fastnn import datasets
 # %%
 # The reviews
 # -----------
-# ``load_imdb`` counts the 10,000 most frequent words and weighs them by tf-idf: words that occur in few reviews count more.
+# ``load_imdb`` counts the 10,000 most frequent words and weighs them by tf-idf: words that occur in few reviews count
+# more.
 
 
 def draw(m, rng, words=2000):
@@ -39,8 +40,8 @@ print(f"{X.shape[0]:,} reviews, {X.shape[1]:,} words, {X.nnz / np.prod(X.shape):
 # %%
 # The network
 # -----------
-# One hidden layer of 16 units and one sigmoid, the probability of praise. A few passes are enough; dropout keeps the network
-# from learning single reviews by heart.
+# One hidden layer of 16 units and one sigmoid, the probability of praise. A few passes are enough; dropout keeps the
+# network from learning single reviews by heart.
 
 net = fastnn.Network((X.shape[1], 16, 1), activation="relu", loss="sigmoid_cross_entropy", dropout=0.5, rng=0)
 net.fit(X, y, optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=4)

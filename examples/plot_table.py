@@ -2,8 +2,8 @@
 A table with categories and missing values
 ==========================================
 
-Cells that were recorded, with what was measured of each: numbers, of which some are missing, and categories. Which cells
-are interneurons? **The table is synthetic.** ``preset="tabular"`` takes it as it is.
+Cells that were recorded, with what was measured of each: numbers, of which some are missing, and categories. Which
+cells are interneurons? **The table is synthetic.** ``preset="tabular"`` takes it as it is.
 """
 
 import matplotlib.pyplot as plt
@@ -39,14 +39,14 @@ evidence = 14 * narrow + 2 * fast * np.where(cells["method"] == "patch", 1, -0.5
 kinds = np.where(evidence + rng.logistic(0, 0.5, m) > 0, "interneuron", "pyramidal")
 for column in ("rate, 1/s", "resistance, MOhm", "region"):
     cells.loc[rng.random(m) < 0.15, column] = np.nan
-print(cells.head())
+print(cells.head().to_string())
 X, X_test, y, y_test = train_test_split(cells, kinds, test_size=0.4, stratify=kinds, random_state=0)
 
 # %%
 # Three models
 # ------------
-# Trees take categories and gaps by themselves; logistic regression takes what `TabularPreprocessor` makes of them: numbers
-# scaled and clipped, categories one column each, gaps marked.
+# Trees take categories and gaps by themselves; logistic regression takes what `TabularPreprocessor` makes of them:
+# numbers scaled and clipped, categories one column each, gaps marked.
 
 models = {
     "fastnn, preset": MLPClassifier(preset="tabular", max_iter=32, random_state=0),
@@ -64,7 +64,8 @@ for name, score in scores.items():
 figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
 bars = ax.barh(list(scores), list(scores.values()), color=["#0072B2", "#009E73", "#E69F00"])
 ax.bar_label(bars, fmt="%.3f", padding=3)
-ax.axvline(max(np.mean(y_test == kind) for kind in set(kinds)), color="black", linestyle="--", label="the more frequent kind")
+chance = max(np.mean(y_test == kind) for kind in set(kinds))
+ax.axvline(chance, color="black", linestyle="--", label="the more frequent kind")
 ax.set(xlabel="accuracy on cells held out", xlim=(0.4, 1))
 ax.legend(loc="lower right")
 ax.invert_yaxis()

@@ -27,7 +27,15 @@ def configuration() -> dict[str, str]:
 
 
 def show_config() -> None:
-    """Print the backend, threads, SIMD level, kernel cache and versions in use, and if there are compiled kernels."""
+    """Print the backend, threads, SIMD level, kernel cache and versions in use, and if there are compiled kernels.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.show_config()  # doctest: +ELLIPSIS
+    fastnn ...
+    backend ...
+    """
     rows = configuration()
     width = max(map(len, rows))
     for name, value in rows.items():

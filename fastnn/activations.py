@@ -59,6 +59,12 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     References
     ----------
     Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models. ICML 2013.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.Network((2, 3, 1), fastnn.leaky_relu(0.2), "squared_error").activations[0].slope
+    0.2
     """
     check_real("slope", slope, low=0, below=1)
     return replace(ACTIVATIONS["leaky_relu"], slope=float(slope))

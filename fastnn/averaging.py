@@ -31,6 +31,13 @@ class EMA:
     References
     ----------
     Polyak, Juditsky: Acceleration of stochastic approximation by averaging. SIAM J. Control Optim. 30, 1992.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, epochs=2, average=fastnn.EMA(0.99))
     """
 
     decay: float = 0.999
@@ -66,6 +73,13 @@ class SWA:
     ----------
     Izmailov, Podoprikhin, Garipov, Vetrov, Wilson: Averaging weights leads to wider optima and better generalization.
     UAI 2018.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, epochs=4, average=fastnn.SWA(start=0.5))  # the mean of the last two
     """
 
     start: float = 0.75

@@ -32,6 +32,15 @@ class History:
     best_epoch : int or None
         The epoch, from 1, with the best value of what early stopping looks at; without it, with the lowest validation
         loss. None where there is neither.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, epochs=3, validation_data=test)
+    >>> history.epochs, history.ended, len(history.validation_score)
+    (3, 'epochs', 3)
     """
 
     loss: list[float] = field(default_factory=list)
@@ -65,6 +74,16 @@ class DivergenceError(FloatingPointError):
     ----------
     history : History
         The epochs before.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss="squared_error")
+    >>> try:
+    ...     net.fit([[1.0], [2.0]], [1.0, 2.0], optimizer="sgd", learning_rate=1e38)
+    ... except fastnn.DivergenceError as error:
+    ...     print(str(error)[:21], error.history.epochs < 10)
+    the training diverged True
     """
 
     def __init__(self, message: str, history: History) -> None:

@@ -120,6 +120,13 @@ class SoftmaxCrossEntropy(Loss):
     References
     ----------
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: Rethinking the Inception architecture for computer vision. CVPR 2016.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 4), loss=fastnn.losses.SoftmaxCrossEntropy(), init="zeros")  # h = 1/4 for each class
+    >>> round(net.loss([[0.0]], [2]), 4)
+    1.3863
     """
 
     label_smoothing: float = 0.0
@@ -141,6 +148,13 @@ class SigmoidCrossEntropy(Loss):
     ----------
     label_smoothing : float, default 0
         e in [0, 1): the target of output k is (1 - e) y_k + e / 2.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.SigmoidCrossEntropy(), init="zeros")  # h = 1/2
+    >>> round(net.loss([[0.0]], [1]), 4)
+    0.6931
     """
 
     label_smoothing: float = 0.0
@@ -163,6 +177,13 @@ class SquaredError(Loss):
     masked : bool, default False
         A target that is NaN contributes nothing for that output of that sample; the cost stays a mean over all samples.
         Otherwise NaN is an error.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.SquaredError(masked=True), init="zeros")  # h = 0
+    >>> round(net.loss([[0.0], [0.0]], [2.0, float("nan")]), 4)
+    1.0
     """
 
     masked: bool = False
@@ -178,12 +199,19 @@ class SquaredError(Loss):
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """The absolute error, sum_k |h_k - y_k|, h = z; the outputs are medians. Its derivative at h = y is taken as 0.
+    """The absolute error, ``sum_k |h_k - y_k|``, h = z; the outputs are medians. Its derivative at h = y is taken as 0.
 
     Parameters
     ----------
     masked : bool, default False
         A target that is NaN contributes nothing, as for `SquaredError`.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.AbsoluteError(), init="zeros")  # h = 0
+    >>> round(net.loss([[0.0]], [2.0]), 4)
+    2.0
     """
 
     masked: bool = False
@@ -199,7 +227,7 @@ class AbsoluteError(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """Huber's loss of the errors e_k = h_k - y_k, h = z: e^2 / 2 where |e| <= delta, delta (|e| - delta / 2) beyond.
+    """Huber's loss of errors e = h_k - y_k, h = z: e^2 / 2 where ``|e| <= delta``, ``delta (|e| - delta / 2)`` beyond.
 
     Parameters
     ----------
@@ -211,6 +239,13 @@ class Huber(Loss):
     References
     ----------
     Huber: Robust estimation of a location parameter. Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.Huber(delta=0.5), init="zeros")  # h = 0
+    >>> round(net.loss([[0.0]], [2.0]), 4)
+    0.875
     """
 
     delta: float = 1.0
@@ -252,6 +287,13 @@ class Quantile(Loss):
     ----------
     Koenker, Bassett: Regression quantiles. Econometrica 46, 1978.
     Chernozhukov, Fernandez-Val, Galichon: Quantile and probability curves without crossing. Econometrica 78, 2010.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 3), loss=fastnn.losses.Quantile([0.1, 0.5, 0.9]), init="zeros")  # h = 0
+    >>> round(net.loss([[0.0]], [2.0]), 4)
+    3.0
     """
 
     quantiles: float | Sequence[float] = 0.5
@@ -310,6 +352,13 @@ class Poisson(Loss):
         The output unit: h = e^z, or h = log(1 + e^z), which grows no faster than z.
     masked : bool, default False
         A target that is NaN contributes nothing, as for `SquaredError`.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.Poisson(), init="zeros")  # h = exp(0)
+    >>> round(net.loss([[0.0]], [2.0]), 4)
+    1.0
     """
 
     link: Literal["exp", "softplus"] = "exp"
@@ -339,6 +388,13 @@ class Hinge(Loss):
     References
     ----------
     Cortes, Vapnik: Support-vector networks. Machine Learning 20, 1995.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((1, 1), loss=fastnn.losses.Hinge(), init="zeros")  # z = 0
+    >>> round(net.loss([[0.0]], [1]), 4)
+    1.0
     """
 
     name = "hinge"

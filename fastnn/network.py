@@ -512,6 +512,14 @@ def load(path: str | os.PathLike[str]) -> Network:
         If the file is damaged, truncated or of another origin.
     ImportError
         If safetensors is not installed.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> net.save("net.safetensors")
+    >>> bool((fastnn.load("net.safetensors").parameters == net.parameters).all())
+    True
     """
     architecture, state = saving.load(path)
     network = Network.__new__(Network)

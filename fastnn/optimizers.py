@@ -87,6 +87,13 @@ class SGD(Optimizer):
     References
     ----------
     Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning. ICML 2013.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, optimizer=fastnn.SGD(0.1, momentum=0.9, nesterov=True), epochs=1)
     """
 
     learning_rate: LearningRate = 0.01
@@ -121,6 +128,13 @@ class RMSprop(Optimizer):
     References
     ----------
     Tieleman, Hinton: Lecture 6.5, rmsprop. Coursera: Neural networks for machine learning, 2012.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, optimizer=fastnn.RMSprop(1e-3), epochs=1)
     """
 
     learning_rate: LearningRate = 1e-3
@@ -150,6 +164,14 @@ class Adam(Optimizer):
     References
     ----------
     Kingma, Ba: Adam: a method for stochastic optimization. ICLR 2015.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> falling = fastnn.schedules.cosine(3e-3)
+    >>> history = net.fit(X, y, optimizer=fastnn.Adam(falling, clip_norm=1.0), epochs=1)
     """
 
     learning_rate: LearningRate = 1e-3
@@ -179,6 +201,13 @@ class AdamW(Adam):
     References
     ----------
     Loshchilov, Hutter: Decoupled weight decay regularization. ICLR 2019.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> history = net.fit(X, y, optimizer=fastnn.AdamW(1e-3, weight_decay=[0.1, 0.01]), epochs=1)
     """
 
     weight_decay: float | Sequence[float] = 0.01
@@ -221,6 +250,13 @@ class LBFGS:
     ----------
     Byrd, Lu, Nocedal, Zhu: A limited memory algorithm for bound constrained optimization. SIAM Journal on Scientific
     Computing 16, 1995.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 10), rng=0)
+    >>> history = net.fit(X[:500], y[:500], optimizer=fastnn.LBFGS(tolerance=1e-4), l2=1.0, epochs=20)
     """
 
     history: int = 10

@@ -36,7 +36,7 @@ def activation_from(value: Callable[[Any], Any], name: str | None = None) -> Act
     -------
     Activation
         To be given as ``Network(activation=...)``, alone or in a list. Initial weights are He's where g grows on the
-        positive side alone, |g(-8)| < |g(8)| / 2 with |g(8)| > 4, as rectifiers do; Glorot's otherwise.
+        positive side alone, ``|g(-8)| < |g(8)| / 2`` with ``|g(8)| > 4``, as rectifiers do; Glorot's otherwise.
 
     Raises
     ------
@@ -92,8 +92,8 @@ def loss_from(value: Callable[[Any, Any], Any], name: str | None = None) -> Loss
     --------
     >>> import numpy as np, fastnn
     >>> log_cosh = fastnn.loss_from(lambda z, y: np.logaddexp(z - y, y - z) - np.log(2), name="log_cosh")
-    >>> fastnn.Network((2, 3, 1), "tanh", log_cosh)
-    Network((2, 3, 1), activation=['tanh'], loss='log_cosh', dtype='float32')
+    >>> fastnn.Network((2, 3, 1), "tanh", log_cosh).loss_name
+    'log_cosh'
     """
     from fastnn._formula_checks import check_loss
     from fastnn._tracer import trace

@@ -77,6 +77,13 @@ def constant(learning_rate: float, warmup: float = 0.0) -> Schedule:
         alpha > 0.
     warmup : float, default 0
         The share of the training over which the rate rises, in [0, 1).
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.constant(1.0, warmup=0.5)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [0.5, 1.0, 1.0, 1.0]
     """
     return _schedule("constant", learning_rate, warmup)
 
@@ -101,6 +108,13 @@ def step(
     References
     ----------
     He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.step(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [1.0, 1.0, 0.1, 0.01]
     """
     if not isinstance(drops, list | tuple):
         raise TypeError(f"drops must be a sequence of numbers in (0, 1), in ascending order; got {drops!r}")
@@ -125,6 +139,13 @@ def exponential(learning_rate: float, factor: float = 0.01, warmup: float = 0.0)
     References
     ----------
     Darken, Moody: Towards faster stochastic gradient search. NIPS 1991 compares such schedules.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.exponential(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [1.0, 0.3162, 0.1, 0.0316]
     """
     return _schedule("exponential", learning_rate, warmup, factor=_check_share("factor", factor))
 
@@ -146,6 +167,13 @@ def inverse_scaling(learning_rate: float, power: float = 0.5, warmup: float = 0.
     References
     ----------
     Robbins, Monro: A stochastic approximation method. Annals of Mathematical Statistics 22, 1951.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.inverse_scaling(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [1.0, 0.8165, 0.7071, 0.6325]
     """
     return _schedule("inverse_scaling", learning_rate, warmup, power=check_real("power", power, above=0))
 
@@ -165,6 +193,13 @@ def cosine(learning_rate: float, final: float = 0.0, warmup: float = 0.0) -> Sch
     References
     ----------
     Loshchilov, Hutter: SGDR: stochastic gradient descent with warm restarts. ICLR 2017 (without the restarts).
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.cosine(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [1.0, 0.8536, 0.5, 0.1464]
     """
     return _schedule("cosine", learning_rate, warmup, final=check_real("final", final, low=0, below=1))
 
@@ -191,6 +226,13 @@ def one_cycle(
     References
     ----------
     Smith, Topin: Super-convergence: very fast training of neural networks using large learning rates. 2018.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.one_cycle(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [0.04, 0.9357, 0.8117, 0.2831]
     """
     options = {name: check_real(name, value, low=0, below=1) for name, value in (("first", first), ("last", last))}
     return _schedule("one_cycle", learning_rate, warmup, rise=check_real("rise", rise, above=0, below=1), **options)
@@ -210,6 +252,13 @@ def coslog4(learning_rate: float, warmup: float = 0.0) -> Schedule:
     ----------
     Holzmüller, Grinsztajn, Steinwart: Better by default: strong pre-tuned MLPs and boosted trees on tabular data.
     NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> schedule = fastnn.schedules.coslog4(1.0)
+    >>> schedule.rates(0, 4, steps=4, steps_per_epoch=2).round(4).tolist()
+    [0.0, 0.4935, 0.0736, 0.8757]
     """
     return _schedule("coslog4", learning_rate, warmup)
 
@@ -242,6 +291,14 @@ def reduce_on_plateau(
         >= 0, at most alpha.
     warmup : float, default 0
         The share of the training over which the rate rises, in [0, 1).
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> falling = fastnn.schedules.reduce_on_plateau(1e-2, factor=0.5, patience=2)
+    >>> history = net.fit(X, y, learning_rate=falling, epochs=3, validation_data=test)
     """
     floor = check_real("min_rate", min_rate, low=0)
     if floor > check_real("learning_rate", learning_rate, above=0):

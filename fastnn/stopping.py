@@ -32,6 +32,16 @@ class EarlyStopping:
     References
     ----------
     Prechelt: Early stopping, but when? In: Neural Networks: Tricks of the Trade. Springer 1998.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network((784, 16, 10), rng=0)
+    >>> stopping = fastnn.EarlyStopping(patience=2, monitor="score")
+    >>> history = net.fit(X, y, epochs=20, validation_data=test, early_stopping=stopping)
+    >>> history.best_epoch <= history.epochs
+    True
     """
 
     patience: int = 10

@@ -44,6 +44,14 @@ def set_backend(name: str) -> None:
         If the name is unknown.
     ImportError
         If the backend cannot be loaded; the error is the import's own.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.set_backend("numpy")
+    >>> fastnn.get_backend()
+    'numpy'
+    >>> fastnn.set_backend("auto")
     """
     global _forced
     check_choice("backend", name, ["auto", *_MODULES])
@@ -53,7 +61,14 @@ def set_backend(name: str) -> None:
 
 
 def get_backend() -> str:
-    """Return the name of the backend in use: "numba", "cython" or "numpy"."""
+    """Return the name of the backend in use: "numba", "cython" or "numpy".
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.get_backend() in ("numba", "cython", "numpy")
+    True
+    """
     name = _asked_for()
     return _first_installed() if name == "auto" else name
 
@@ -103,6 +118,13 @@ def set_num_threads(n: int) -> None:
     ----------
     n : int
         At least 1. Small work takes fewer where a barrier would cost more than it saves.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.set_num_threads(1)
+    >>> fastnn.get_num_threads()
+    1
     """
     global _threads
     _threads = check_integer("n", n, low=1)
@@ -135,6 +157,12 @@ def get_num_threads() -> int:
 
     By default as many as the process may run on, and no more than the variable OMP_NUM_THREADS says when fastnn is
     imported: joblib's processes have their share in it. FASTNN_NUM_THREADS and ``set_num_threads`` change it.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.get_num_threads() >= 1
+    True
     """
     if _own_threads.limit is not None:
         return _own_threads.limit()

@@ -39,6 +39,16 @@ def objective(
     ------
     TypeError, ValueError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> X, y = np.ones((2, 4), np.float32), np.array([0, 2])
+    >>> cost = fastnn.backend.objective(net, X, y)
+    >>> J, gradient = cost(net.parameters)
+    >>> gradient.shape == net.parameters.shape
+    True
     """
     check_network(network)
     l2 = check_real("l2", l2, low=0)

@@ -38,6 +38,13 @@ def dense_forward(
     ------
     TypeError, ValueError
         If an array has another type, dtype, shape or order, or an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> A, W, b = (np.array(each, np.float32) for each in ([[1, 1]], [[1, -3], [1, 1]], [0, 0]))
+    >>> fastnn.backend.dense_forward(A, W, b, "relu").tolist()
+    [[2.0, 0.0]]
     """
     unit, inputs, weights = find_activation(activation), as_array("A", A), as_array("W", W)
     if not isinstance(inputs, np.ndarray) or inputs.dtype not in DTYPES:

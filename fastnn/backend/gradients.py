@@ -38,6 +38,14 @@ def per_sample_gradients(network: Network, X: npt.ArrayLike, y: npt.ArrayLike, o
     ------
     TypeError, ValueError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> X, y = np.ones((2, 4), np.float32), np.array([0, 2])
+    >>> fastnn.backend.per_sample_gradients(net, X, y).shape == (2, len(net.parameters))
+    True
     """
     data, parameters = _data(network, X, y), network.state.parameters
     shape = len(data.X), len(parameters)
@@ -79,6 +87,14 @@ def input_gradient(
     ----------
     Simonyan, Vedaldi, Zisserman: Deep inside convolutional networks: visualising image classification models and
     saliency maps. ICLR workshop 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> X, y = np.ones((2, 4), np.float32), np.array([0, 2])
+    >>> fastnn.backend.input_gradient(net, X, output=1).shape
+    (2, 4)
     """
     if (y is None) == (output is None):
         raise TypeError(f"input_gradient takes either y or output; got {'neither' if y is None else 'both'}")

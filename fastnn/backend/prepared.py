@@ -46,6 +46,15 @@ def prepare(network: Network, rows: int = 1, optimizer: str | Optimizer | None =
     ------
     TypeError, ValueError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> X, y = np.ones((2, 4), np.float32), np.array([0, 2])
+    >>> prepared = fastnn.backend.prepare(net, rows=2)
+    >>> prepared.forward(X).shape
+    (2, 3)
     """
     return Prepared(check_network(network), check_integer("rows", rows, low=1), optimizer)
 
@@ -63,6 +72,16 @@ class Prepared:
 
     Several threads may call it at once, but only one at a time may take steps. A copy or a pickle is prepared anew, for
     a copy of the network.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> net = fastnn.Network((4, 8, 3), rng=0)
+    >>> X, y = np.ones((2, 4), np.float32), np.array([0, 2])
+    >>> prepared = fastnn.backend.prepare(net, rows=2, optimizer=fastnn.SGD(0.1))
+    >>> first = prepared.step(X, y)
+    >>> prepared.step(X, y) < first
+    True
     """
 
     def __init__(self, network: Network, rows: int, optimizer: str | Optimizer | None) -> None:

@@ -68,6 +68,11 @@ def load_cifar10(
     ----------
     A. Krizhevsky: Learning multiple layers of features from tiny images. University of Toronto (2009),
     https://www.cs.toronto.edu/~kriz/cifar.html
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_cifar10
+    >>> (X, y), (X_test, y_test) = load_cifar10(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     found = obtain(homes.CIFAR10, data_dir, download, _find)
@@ -93,6 +98,15 @@ def read_cifar10_batch(path: str | PathLike[str], dtype: DTypeLike = "float32") 
         The pixels, as from `load_cifar10`.
     y : ndarray, (m,)
         The classes, int64.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastnn.datasets import read_cifar10_batch
+    >>> written = Path("one.bin").write_bytes(bytes([6]) + bytes(3072))
+    >>> X, y = read_cifar10_batch("one.bin", dtype="uint8")
+    >>> X.shape, y
+    ((1, 3072), array([6]))
     """
     dtype = input_dtype(dtype)
     path = Path(path).expanduser()

@@ -50,6 +50,11 @@ def load_emnist(
     ----------
     G. Cohen, S. Afshar, J. Tapson, A. van Schaik: EMNIST: an extension of MNIST to handwritten letters.
     arXiv:1702.05373 (2017), https://www.nist.gov/itl/products-and-services/emnist-dataset
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_emnist
+    >>> (X, y), (X_test, y_test) = load_emnist(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     if split not in SPLITS:

@@ -53,6 +53,14 @@ def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
         There is no such file.
     ValueError
         The file is damaged, truncated, too long, empty or not an IDX file; the message says which.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastnn.datasets import read_idx
+    >>> written = Path("three.idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
+    >>> read_idx("three.idx")
+    array([7, 8, 9], dtype=uint8)
     """
     path = Path(path)
     with path.open("rb") as file:

@@ -76,6 +76,11 @@ def load_imdb(
     ----------
     A. L. Maas, R. E. Daly, P. T. Pham, D. Huang, A. Y. Ng, C. Potts: Learning word vectors for sentiment analysis.
     ACL 2011, https://ai.stanford.edu/~amaas/data/sentiment/
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_imdb
+    >>> (X, y), (X_test, y_test) = load_imdb(max_features=5000, download=True)  # doctest: +SKIP
     """
     resolved = input_dtype(dtype, FLOATS)
     if weighting not in WEIGHTINGS:
@@ -106,6 +111,11 @@ def read_imdb(data_dir: str | PathLike[str] | None = None, *, download: bool = F
     -------
     (texts_train, y_train), (texts_test, y_test)
         Lists of str, and the labels as from `load_imdb`. The reviews are in the order of their numbers.
+
+    Examples
+    --------
+    >>> from fastnn.datasets import read_imdb
+    >>> (texts, y), test = read_imdb("aclImdb_v1.tar.gz")  # doctest: +SKIP
     """
     place = obtain(homes.IMDB, data_dir, download, _find)
     train, test = _sorted_reviews(_from_folder(place) if place.is_dir() else _from_archive(place), place)

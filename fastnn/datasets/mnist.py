@@ -55,6 +55,11 @@ def load_mnist(
     ----------
     Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition.
     Proceedings of the IEEE 86 (1998), http://yann.lecun.com/exdb/mnist/
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_mnist
+    >>> (X, y), (X_test, y_test) = load_mnist(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     return read_splits(obtain(homes.MNIST, data_dir, download, partial(find_files, names=FILES)), dtype)
@@ -84,6 +89,11 @@ def load_fashion_mnist(
     ----------
     H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms. arXiv:1708.07747 (2017), https://github.com/zalandoresearch/fashion-mnist
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_fashion_mnist
+    >>> (X, y), (X_test, y_test) = load_fashion_mnist(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     return read_splits(obtain(homes.FASHION_MNIST, data_dir, download, partial(find_files, names=FILES)), dtype)

@@ -45,6 +45,11 @@ def load_qmnist(
     ----------
     C. Yadav, L. Bottou: Cold case: the lost MNIST digits. NeurIPS 2019,
     https://github.com/facebookresearch/qmnist
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_qmnist
+    >>> (X, y), (X_test, y_test) = load_qmnist(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     return read_splits(obtain(homes.QMNIST, data_dir, download, partial(find_files, names=FILES)), dtype)

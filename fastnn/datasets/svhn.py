@@ -53,6 +53,11 @@ def load_svhn(
     ----------
     Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu, A. Y. Ng: Reading digits in natural images with unsupervised
     feature learning. NIPS workshop (2011), http://ufldl.stanford.edu/housenumbers/
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_svhn
+    >>> (X, y), (X_test, y_test) = load_svhn(dtype="uint8", download=True)  # doctest: +SKIP
     """
     dtype = input_dtype(dtype)
     train, test = (_read(path, dtype) for path in obtain(homes.SVHN, data_dir, download, _find))

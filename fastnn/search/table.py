@@ -23,6 +23,15 @@ class Search(Sequence[dict[str, Any]]):
         Of each record the networks, one a fold, if they were kept.
     interrupted : bool
         Whether Ctrl-C ended the search: configurations that were not trained to their end have no record.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (X, y), test = fastnn.datasets.load_digits()
+    >>> grid = {"hidden": [(8,), (32,)], "epochs": [2], "rng": [0]}
+    >>> found = fastnn.fit_many(X, y, grid, validation_data=test, keep=True)
+    >>> len(found), found[0]["hidden"], found.networks[0][0].sizes
+    (2, (32,), (784, 32, 10))
     """
 
     def __init__(

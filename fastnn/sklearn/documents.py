@@ -98,7 +98,7 @@ out_activation_ : str
     The output unit.
 n_features_in_ : int
     Columns of X.
-feature_names_in_ : ndarray, (n_features_in_,)
+feature_names_in_ : ndarray, (columns,)
     Their names, where X has names.
 estimators_ : list
     With ``n_ensemble`` the single estimators; the other attributes are those of the first.

@@ -74,7 +74,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    is_categorical_ : ndarray of bool, (n_features_in_,)
+    is_categorical_ : ndarray of bool, (columns,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Of data frames.
@@ -87,6 +87,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    >>> from fastnn.sklearn.preprocessing import TabularPreprocessor
     >>> table = np.array([["red", 1.0], ["blue", 2.0], ["red", None], ["green", 3.0]], dtype=object)
     >>> TabularPreprocessor().fit_transform(table).shape  # the number, where it is missing, three colours
     (4, 5)
