@@ -48,7 +48,7 @@ if file.exists():
     counts, velocity, unit = recording["spikes"].T, recording["handVel"][:2].T, "m/s"
     l2, epochs, alpha = 1000, 13, {"ridge": 1e4, "MLP": 30}  # chosen on the last 15 % of the training time
 else:
-    counts, velocity = draw(3000, 40, np.random.default_rng(0))
+    counts, velocity = draw(2500, 30, np.random.default_rng(0))
     unit, l2, epochs, alpha = "a.u.", 30, 30, {"ridge": 300, "MLP": 10}
 
 # %%
