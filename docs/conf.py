@@ -53,7 +53,8 @@ sphinx_gallery_conf = {
 
 def link_repository(app: Any, name: str, source: list[str]) -> None:
     """Let links that lead out of docs/, as GitHub follows them, lead to the repository."""
-    source[0] = re.sub(r"\]\(\.\./(?!guide|images|bench)([\w./-]+)", rf"]({REPOSITORY}\1", source[0])
+    out = "../" * (name.count("/") + 1)
+    source[0] = re.sub(rf"\]\({re.escape(out)}([\w./-]+)", rf"]({REPOSITORY}\1", source[0])
 
 
 def setup(app: Any) -> None:

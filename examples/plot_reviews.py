@@ -44,14 +44,14 @@ print(f"{X.shape[0]:,} reviews, {X.shape[1]:,} words, {X.nnz / np.prod(X.shape):
 # network from learning single reviews by heart.
 
 net = fastnn.Network((X.shape[1], 16, 1), activation="relu", loss="sigmoid_cross_entropy", dropout=0.5, rng=0)
-net.fit(X, y, optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=4)
-print(f"accuracy on the test reviews: {net.score(X_test, y_test):.4f}")
+net.fit(X.toarray(), y, optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=4)
+print(f"accuracy on the test reviews: {net.score(X_test.toarray(), y_test):.4f}")
 
 # %%
 # How certain it is
 # -----------------
 
-praise = net.predict_proba(X_test)[:, 0]
+praise = net.predict_proba(X_test.toarray())[:, 0]
 figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
 ax.hist([praise[y_test == 0], praise[y_test == 1]], bins=20, range=(0, 1), label=["not praise", "praise"])
 ax.set(xlabel="predicted probability of praise", ylabel="test reviews")

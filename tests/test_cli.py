@@ -24,7 +24,8 @@ README = Path(__file__).parent.parent / "README.md"
 GUIDE, DATA = (README.parent / "docs" / name for name in ("guide.md", "data.md"))
 SKLEARN = [README.parent / "docs" / name for name in ("scikit-learn.md", "recipes.md")]
 OTHERS = [README.parent / name for name in ("docs/interchange.md", "docs/backend.md", "bench/README.md")]
-PAGES = {str(page.relative_to(README.parent)): page for page in (README, GUIDE, DATA, *SKLEARN, *OTHERS)}
+TASKS = sorted((README.parent / "docs" / "guide").glob("*.md"))
+PAGES = {str(page.relative_to(README.parent)): page for page in (README, GUIDE, *TASKS, DATA, *SKLEARN, *OTHERS)}
 needs_readme = pytest.mark.skipif(not README.exists(), reason="the suite runs outside the source tree")
 
 
@@ -177,7 +178,7 @@ def run_page(page, names):
 def test_the_python_of_the_pages_runs():
     fastnn.set_backend("auto")
     names: dict[str, object] = {}
-    for page in (README, GUIDE):
+    for page in (README, GUIDE, *TASKS):
         run_page(page, names)
     assert names["net"].score(names["X_test"], names["y_test"]) > 0.9
     run_page(DATA, {})
