@@ -40,10 +40,13 @@ autodoc_typehints = "none"  # numpydoc's sections have the types
 # What scikit-learn adds to its estimators, with references to its own pages.
 autodoc_default_options = {"exclude-members": "set_fit_request,set_partial_fit_request,set_score_request"}
 numpydoc_show_class_members = False  # the template has the members in full
+# Sections in their order; parameters that exist, in the order of the signature.
+numpydoc_validation_checks = {"GL03", "GL06", "GL07", "PR02", "PR03", "PR05", "PR10"}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

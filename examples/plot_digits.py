@@ -42,7 +42,7 @@ print(f"accuracy on the test images: {net.score(X_test, y_test):.4f}")
 # What it learned, and what it confuses
 # -------------------------------------
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained")
 plot_history(history, samples=len(X), validation_name="test", ax=left)
 plot_confusion(y_test, net.predict(X_test), ax=right)
 plt.show()

@@ -19,6 +19,7 @@ from sklearn.neural_network import MLPRegressor
 
 import fastnn
 from fastnn.data import Windows
+from fastnn.plotting import BLUE, ORANGE
 
 # %%
 # The recording
@@ -48,7 +49,7 @@ if file.exists():
     counts, velocity, unit = recording["spikes"].T, recording["handVel"][:2].T, "m/s"
     l2, epochs, alpha = 1000, 13, {"ridge": 1e4, "MLP": 30}  # chosen on the last 15 % of the training time
 else:
-    counts, velocity = draw(2500, 30, np.random.default_rng(0))
+    counts, velocity = draw(3000, 40, np.random.default_rng(0))
     unit, l2, epochs, alpha = "a.u.", 30, 30, {"ridge": 300, "MLP": 10}
 
 # %%
@@ -99,9 +100,9 @@ shown = slice(0, int(20 / STEP))
 seconds = X.rows[test][shown] * STEP
 for k, (ax, name) in enumerate(zip(axes, "xy", strict=True)):
     ax.plot(seconds, Y[test][shown, k], color="black", label="hand")
-    ax.plot(seconds, decoded["ridge"][shown, k], color="#E69F00", label=f"ridge, R² {r2(decoded['ridge'])[k]:.2f}")
-    ax.plot(seconds, decoded["fastnn"][shown, k], color="#0072B2", label=f"fastnn, R² {r2(decoded['fastnn'])[k]:.2f}")
+    ax.plot(seconds, decoded["ridge"][shown, k], color=ORANGE, label=f"ridge, R² {r2(decoded['ridge'])[k]:.2f}")
+    ax.plot(seconds, decoded["fastnn"][shown, k], color=BLUE, label=f"fastnn, R² {r2(decoded['fastnn'])[k]:.2f}")
     ax.set_ylabel(f"velocity along {name}, {unit}")
-    ax.legend(loc="upper right", ncols=3, frameon=False)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
 axes[1].set_xlabel("time, s")
 plt.show()

@@ -53,7 +53,7 @@ X = images.reshape(len(images), -1)  # 64 x 64 x 3 = 12,288 numbers a row
 a, b = len(X) * 70 // 100, len(X) * 85 // 100
 train, validation, test = slice(0, a), slice(a, b), slice(b, None)
 
-figure, axes = plt.subplots(1, 6, figsize=(12, 2.4), layout="constrained")
+figure, axes = plt.subplots(1, 8, figsize=(12, 2), layout="constrained")
 for ax, image, neuron in zip(axes, images, y, strict=False):
     ax.imshow(image)
     ax.set(title="neuron" if neuron else "no neuron", xticks=[0, 63], yticks=[0, 63], xlabel="pixel")

@@ -32,7 +32,7 @@ def draw(m, rng):
     y = rng.integers(0, 10, m)
     coarse = np.random.default_rng(1).uniform(100, 156, (10, 3, 4, 4))
     patterns = np.kron(coarse, np.ones((1, 1, 8, 8))).reshape(10, -1)
-    return np.clip(patterns[y] + rng.normal(0, 60, (m, 3072)), 0, 255).astype(np.uint8), y
+    return np.clip(patterns[y] + rng.normal(0, 150, (m, 3072)), 0, 255).astype(np.uint8), y
 
 
 file = Path(os.environ.get("FASTNN_DATA_DIR", "data")) / "cifar-10" / "data_batch_1.bin"

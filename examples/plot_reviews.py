@@ -13,6 +13,7 @@ import scipy.sparse
 
 import fastnn
 from fastnn import datasets
+from fastnn.plotting import BLUE, VERMILLION
 
 # %%
 # The reviews
@@ -25,7 +26,7 @@ def draw(m, rng, words=2000):
     """Return m synthetic reviews as counts of words, sparse, and whether each praises."""
     y = rng.integers(0, 2, m)
     frequency = 60 / np.arange(10, words + 10)  # Zipf's law
-    feeling = np.random.default_rng(1).normal(0, 0.25, words)
+    feeling = np.random.default_rng(1).normal(0, 0.11, words)
     counts = rng.poisson(frequency * np.exp(np.outer(2 * y - 1, feeling)))
     return scipy.sparse.csr_matrix(counts, dtype=np.float32), y
 
@@ -44,16 +45,22 @@ print(f"{X.shape[0]:,} reviews, {X.shape[1]:,} words, {X.nnz / np.prod(X.shape):
 # network from learning single reviews by heart.
 
 net = fastnn.Network((X.shape[1], 16, 1), activation="relu", loss="sigmoid_cross_entropy", dropout=0.5, rng=0)
-net.fit(X.toarray(), y, optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=4)
-print(f"accuracy on the test reviews: {net.score(X_test.toarray(), y_test):.4f}")
+net.fit(X, y, optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=4)
+print(f"accuracy on the test reviews: {net.score(X_test, y_test):.4f}")
 
 # %%
 # How certain it is
 # -----------------
 
-praise = net.predict_proba(X_test.toarray())[:, 0]
+praise = net.predict_proba(X_test)[:, 0]
 figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-ax.hist([praise[y_test == 0], praise[y_test == 1]], bins=20, range=(0, 1), label=["not praise", "praise"])
+ax.hist(
+    [praise[y_test == 0], praise[y_test == 1]],
+    bins=20,
+    range=(0, 1),
+    color=[VERMILLION, BLUE],
+    label=["not praise", "praise"],
+)
 ax.set(xlabel="predicted probability of praise", ylabel="test reviews")
 ax.legend(title="the review is")
 plt.show()

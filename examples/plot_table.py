@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
+from fastnn.plotting import BLUE, GREEN, ORANGE
 from fastnn.sklearn import MLPClassifier
 from fastnn.sklearn.preprocessing import TabularPreprocessor
 
@@ -49,7 +50,7 @@ X, X_test, y, y_test = train_test_split(cells, kinds, test_size=0.4, stratify=ki
 # numbers scaled and clipped, categories one column each, gaps marked.
 
 models = {
-    "fastnn, preset": MLPClassifier(preset="tabular", max_iter=32, random_state=0),
+    "fastnn, preset": MLPClassifier(preset="tabular", max_iter=128, random_state=0),
     "boosted trees": HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0),
     "logistic regression": make_pipeline(TabularPreprocessor(), LogisticRegression()),
 }
@@ -62,11 +63,11 @@ for name, score in scores.items():
 # --------------
 
 figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-bars = ax.barh(list(scores), list(scores.values()), color=["#0072B2", "#009E73", "#E69F00"])
+bars = ax.barh(list(scores), list(scores.values()), color=[BLUE, GREEN, ORANGE])
 ax.bar_label(bars, fmt="%.3f", padding=3)
 chance = max(np.mean(y_test == kind) for kind in set(kinds))
 ax.axvline(chance, color="black", linestyle="--", label="the more frequent kind")
 ax.set(xlabel="accuracy on cells held out", xlim=(0.4, 1))
-ax.legend(loc="lower right")
+ax.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 ax.invert_yaxis()
 plt.show()
