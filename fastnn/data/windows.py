@@ -43,15 +43,15 @@ class Windows:
     dtype : dtype
         That of the recording.
 
-    Warns
-    -----
-    UserWarning
-        If groups are shorter than a window: there is none of their steps.
-
     Raises
     ------
     TypeError, ValueError
         If an argument does not fit, or no group is as long as a window.
+
+    Warns
+    -----
+    UserWarning
+        If groups are shorter than a window: there is none of their steps.
 
     Examples
     --------
