@@ -21,7 +21,7 @@ SCRIPTS = {
     "neurons": ("", "test images: ", 0.6),
     "reviews": ("scipy", "test reviews: ", 0.8),
     "hand_velocity": ("sklearn", "fastnn       R^2 of x ", 0.7),
-    "pictures": ("", "held out: ", 0.8),
+    "pictures": ("", "held out: ", 0.6),
     "table": ("pandas sklearn", "fastnn, preset       accuracy ", 0.8),
     "larger_than_memory": ("", "held out: ", 0.8),
     "layouts": ("", "test images ", 0.85),
