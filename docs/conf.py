@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": (),  # what scripts print and draw is enough
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,

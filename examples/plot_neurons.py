@@ -75,7 +75,7 @@ axes[0].set_ylabel("pixel")
 # architecture      12,288 - 64 - 16 - 1                    enough for shapes; more units only learn the noise
 # steps             mini-batches of 100, Adam               many steps an epoch, each with little noise
 # learning rate     1e-3, falling along a cosine            large steps first, then fine ones
-# overfitting       dropout, early stopping                 860,000 weights and 7,000 images
+# overfitting       dropout, early stopping                 790,000 weights and 7,000 images
 # splits            70 % training, 15 % validation, 15 %    validation decides when to stop, the test is used once
 #                   test
 # measure           accuracy, and the confusions            both answers are equally frequent; else class weights
