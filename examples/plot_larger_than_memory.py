@@ -23,7 +23,7 @@ from fastnn.plotting import plot_history
 # 64 numbers a row, as float32. No more than 10,000 rows are in memory at a time. The targets fit into memory.
 
 rows, columns, part = int(os.environ.get("FASTNN_EXAMPLE_ROWS", "50000")), 64, 10_000
-folder = tempfile.TemporaryDirectory()
+folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 file = Path(folder.name) / "recording.dat"
 rng = np.random.default_rng(0)
 hidden = rng.normal(0, columns**-0.5, (columns, 8))

@@ -105,8 +105,8 @@ def read_cifar10_batch(path: str | PathLike[str], dtype: DTypeLike = "float32") 
     >>> from fastnn.datasets import read_cifar10_batch
     >>> written = Path("one.bin").write_bytes(bytes([6]) + bytes(3072))
     >>> X, y = read_cifar10_batch("one.bin", dtype="uint8")
-    >>> X.shape, y
-    ((1, 3072), array([6]))
+    >>> X.shape, y.tolist()
+    ((1, 3072), [6])
     """
     dtype = input_dtype(dtype)
     path = Path(path).expanduser()
