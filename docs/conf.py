@@ -29,6 +29,7 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "py:obj"
 html_theme = "furo"
+html_static_path, html_css_files = ["_static"], ["wide.css"]
 html_title = f"fastnn {release}"
 
 myst_enable_extensions = ["dollarmath"]
