@@ -34,7 +34,7 @@ grid = {
     "learning_rate": [3e-4, 1e-3, 3e-3, 1e-2],
     "activation": ["relu"],
     "scale": [fastnn.data.Scaler.of(X[:cut], columns=False)],
-    "epochs": [10 if len(X) > 10_000 else 5],
+    "epochs": [10 if len(X) > 10_000 else 3],
     "rng": [0],
 }
 found = fastnn.fit_many(X[:cut], y[:cut], grid, validation_data=validation, keep=True)
