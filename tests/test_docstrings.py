@@ -36,7 +36,7 @@ def test_example(name, tmp_path, monkeypatch):
     if fastnn.get_backend() == "numpy":
         pytest.skip("slow")
     found = find(name)
-    for needed in ("torch", "sklearn", "matplotlib"):
+    for needed in ("torch", "sklearn", "matplotlib", "pyarrow"):
         if f"import {needed}" in found.__doc__ or f"from {needed}" in found.__doc__:
             pytest.importorskip(needed)
     example = doctest.DocTestParser().get_doctest(found.__doc__, {}, name, None, None)

@@ -57,7 +57,7 @@ class Blocks:
     >>> from fastnn.data import Blocks
     >>> blocks = Blocks(np.zeros((10, 3)), block_rows=2, window_rows=4)
     >>> blocks.order(np.random.default_rng(0))
-    array([8, 5, 9, 4, 0, 1, 7, 6, 3, 2])
+    array([8, 9, 5, 4, 1, 6, 7, 0, 3, 2])
     """
 
     def __init__(self, X: Any, block_rows: int | None = None, window_rows: int | None = None) -> None:

@@ -25,6 +25,19 @@ class ReadError(RuntimeError):
 
     A training that they end leaves the network as after its last whole step; ``fit(..., resume=True)`` goes on from
     there, when the data are as they should be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> def chunks():
+    ...     yield np.zeros((5, 2)), np.arange(5) % 2
+    ...     yield np.zeros((5, 3)), np.arange(5) % 2
+    >>> try:
+    ...     fastnn.Network((2, 2)).fit(fastnn.data.Stream(chunks, samples=10), batch_size=2)
+    ... except fastnn.data.ReadError as error:
+    ...     print(str(error).partition(".")[0])
+    X could not be read: ValueError: X of chunk 1 must have 2 columns, one for each input unit; got shape (5, 3)
     """
 
 

@@ -59,7 +59,7 @@ class Stream:
     ...         X = rng.standard_normal((200, 3))
     ...         yield X, X.sum(axis=1)
     >>> net = fastnn.Network((3, 1), loss="squared_error", rng=0)
-    >>> history = net.fit(fastnn.data.Stream(chunks, samples=1000), epochs=30)
+    >>> history = net.fit(fastnn.data.Stream(chunks, samples=1000), learning_rate=0.01, epochs=30)
     >>> net.score(fastnn.data.Stream(chunks)) > 0.9
     True
     """

@@ -41,6 +41,16 @@ class Table:
         If pyarrow is not installed.
     TypeError, ValueError
         If a column is not there, or holds no numbers.
+
+    Examples
+    --------
+    >>> import pyarrow, pyarrow.parquet
+    >>> from fastnn.data import Table
+    >>> cells = pyarrow.table({"depth": [210.0, 480.0], "rate": [3.5, 1.0], "kind": [0, 1]})
+    >>> pyarrow.parquet.write_table(cells, "cells.parquet")
+    >>> table = Table("cells.parquet", columns=["depth", "rate"])
+    >>> table.shape, table.column("kind")
+    ((2, 2), array([0, 1]))
     """
 
     def __init__(self, source: Any, columns: Sequence[str] | None = None) -> None:
