@@ -11,8 +11,8 @@ import zipfile
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
-# Half of it are the digits, 850 KB, a quarter the compiled kernels, 430 KB: whatever else grows is looked at here.
-LARGEST = 1_750_000
+# Half of it are the digits, 850 KB, a quarter the compiled kernels, 480 KB: whatever else grows is looked at here.
+LARGEST = 1_850_000
 SOURCES = {".c", ".cpp", ".h", ".pxd", ".pxi", ".pyx"}
 EXTENSIONS = {".so", ".pyd"}
 REQUIRED = {
