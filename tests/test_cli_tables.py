@@ -242,7 +242,7 @@ def test_digits_as_text_with_the_label_first(capsys, folder):
     assert "targets   column 1: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in out
 
 
-def test_sets_idx_and_svmlight(capsys, folder):
+def test_sets_and_idx(capsys, folder):
     out, _ = run(capsys, "train", "digits", "--out", "m", *QUICK)
     assert "file      digits: the train part of digits" in out
     assert "accuracy on 1,000 samples" in run(capsys, "predict", "m", "digits", *ON_NUMPY)[1]
@@ -252,11 +252,23 @@ def test_sets_idx_and_svmlight(capsys, folder):
     (folder / "labels.gz").write_bytes(gzip.compress(struct.pack(">2I", 0x801, 40) + labels.tobytes()))
     run(capsys, "train", "images-idx3-ubyte", "labels.gz", *QUICK)
     assert fastnn.load("model.safetensors").sizes == (16, 4, 4)
+
+
+def test_sparse_rows_are_trained_on_as_they_are(capsys, folder, monkeypatch):
     pytest.importorskip("sklearn")
-    (folder / "a.svm").write_text("1 1:0.5 3:2\n-1 2:1\n" * 10)
+    sparse = pytest.importorskip("scipy.sparse")
+    monkeypatch.setattr(sparse.csr_matrix, "toarray", None, raising=False)
+    (folder / "a.svm").write_text("1 1:0.5 3000:2\n-1 2:1\n" * 10)
     run(capsys, "train", "a.svm", *QUICK)
-    (folder / "b.svm").write_text("1 1:0.5\n")
-    assert len(predicted(run(capsys, "predict", "model.safetensors", "b.svm", *ON_NUMPY)[0])) == 1
+    assert fastnn.load("model.safetensors").sizes[0] == 3000
+    (folder / "b.svm").write_text("1 1:0.5\n-1 2:1\n")
+    out, err = run(capsys, "predict", "model.safetensors", "b.svm", *ON_NUMPY)
+    assert len(predicted(out)) == 2
+    assert "accuracy on 2 samples" in err
+    assert "sparse rows are taken whole" in run(capsys, "train", "a.svm", "--drop", 2, *QUICK, code=2)[1]
+    assert (
+        "sparse rows, for which there is no --preset" in run(capsys, "train", "a.svm", "--preset", "tabular", code=2)[1]
+    )
 
 
 # --- missing values and categories ------------------------------------------------------------------------------------

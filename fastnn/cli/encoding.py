@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastnn.cli.tables import Column, Source, Texts, Values, is_missing
 from fastnn.cli.tables.arrow_files import is_number
-from fastnn.data import Scaler, all_finite
+from fastnn.data import Scaler, all_finite, is_sparse
 
 _BLOCK = 1 << 12  # rows that are filled at a time: they stay in the cache
 _MEDIAN_OF = 20_000  # rows, evenly from all
@@ -74,6 +74,10 @@ class Encoding:
         smooth : bool
             Whether numbers are scaled by their quartiles and smoothly clipped, as RealMLP has them.
         """
+        if is_sparse(source.X):
+            if smooth:
+                raise ValueError(f"{source.path} has sparse rows, for which there is no --preset")
+            return cls([Input(name) for name in columns])
         finite = source.X is not None and all_finite(source.X)
         return cls([_measure(name, columns[name], source, name in categorical, smooth, finite) for name in columns])
 
@@ -105,7 +109,6 @@ class Encoding:
         A file's own array is returned as it is where nothing is to be changed in it.
         """
         if self._is_plain(columns, source):
-            assert source.X is not None
             return source.X if rows is None else source.X[rows], []
         notes: list[str] = []
         parts = [self._numbers(each, columns[each.name], source, dtype, notes) for each in self._of(texts=False)]
@@ -142,7 +145,7 @@ class Encoding:
         """Return whether the file's array is what the network takes."""
         changes = any(each.factor or each.marked or each.categories is not None for each in self.inputs)
         whole = source.X is not None and list(columns) == source.names == self.names
-        return whole and not changes and source.X is not None and all_finite(source.X)
+        return whole and not changes and (is_sparse(source.X) or all_finite(source.X))
 
     def _numbers(self, each: Input, column: Column, source: Source, dtype: np.dtype[Any], notes: list[str]) -> Values:
         """Return a column of numbers without missing ones."""
@@ -224,7 +227,7 @@ def _refuse_infinite(column: Values, name: str, source: Source, dtype: np.dtype[
 
 
 def _is_far(column: Column) -> bool:
-    if isinstance(column, Texts) or column.dtype.kind == "b":
+    if isinstance(column, Texts) or is_sparse(column) or column.dtype.kind == "b":
         return False
     with np.errstate(all="ignore"):
         sample = column[:: -(-len(column) // _MEDIAN_OF)].astype(np.float64)

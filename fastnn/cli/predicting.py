@@ -63,8 +63,8 @@ class Asked:
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         answers = None if y is None else answers_of(y, model.network.architecture.loss, source, name)
-        if answers is not None and len(answers) != len(X):
-            raise ValueError(f"{self.data}: X and y must have as many rows; got {len(X)} and {len(answers)}")
+        if answers is not None and len(answers) != X.shape[0]:
+            raise ValueError(f"{self.data}: X and y must have as many rows; got {X.shape[0]} and {len(answers)}")
         return model, X, answers
 
 
@@ -93,7 +93,7 @@ def predict(asked: Asked, proba: bool, out: Path | None) -> None:
     if answers is not None:
         _warn_of_unknown(model, answers)
         name, score = scoring.score(model, X, answers)
-        print(f"{name} on {len(X):,} samples: {score}", file=sys.stderr)
+        print(f"{name} on {X.shape[0]:,} samples: {score}", file=sys.stderr)
 
 
 def evaluate(asked: Asked, report: Path | None) -> None:
@@ -105,7 +105,7 @@ def evaluate(asked: Asked, report: Path | None) -> None:
         raise ValueError(f"{asked.data} has no targets to compare with; --target names their column")
     _warn_of_unknown(model, answers)
     found = scoring.evaluate(model, X, answers)
-    print(f"{len(X):,} samples")
+    print(f"{X.shape[0]:,} samples")
     for name, value in found.scores.items():
         print(f"{name:20} {value:.6g}")
     for each in found.classes:

@@ -18,6 +18,7 @@ from fastnn.cli.models import Model, choose_columns, load_model, read_for
 from fastnn.cli.settings import Settings
 from fastnn.cli.tables import Column, Reading, Source, Values, open_source, rows_of
 from fastnn.cli.tables.array_files import read_array
+from fastnn.data import is_sparse
 from fastnn.history import DivergenceError, History
 from fastnn.losses import LOSSES, Loss
 
@@ -83,7 +84,7 @@ def train(job: Job, settings: Settings) -> None:
     X, notes = encoding.transform(columns, source, network.dtype, some)
     held = _held_out(encoding, columns, source, network.dtype, held_rows, answers)
     options = settings.fit_options(network, held is not None)
-    if settings.standardise and settings.preset is None and not job.resume:
+    if settings.standardise and settings.preset is None and not job.resume and not is_sparse(X):
         options["scale"] = encoding.scaler(X)
     del columns
     _describe(model, source, answers, len(train_rows), len(held_rows), notes)
@@ -241,7 +242,7 @@ def _finish(model: Model, history: History, held: tuple[Values, Answers] | None,
     if held is not None:
         X, answers = held
         name, score = scoring.score(model, X, answers)
-        print(f"{name} on the {len(X):,} validation samples: {score}")
+        print(f"{name} on the {len(answers):,} validation samples: {score}")
     print(f"wrote {job.out}")
     if job.report is not None:
         reports.write_training(job.report, model, history, held)

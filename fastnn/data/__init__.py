@@ -8,6 +8,7 @@ from fastnn.data.blocks import Blocks, in_blocks
 from fastnn.data.feeds import Feed, ReadError, check_in_memory, feed_of, read_windows
 from fastnn.data.labels import Classes, as_classes
 from fastnn.data.scaling import Scaler, Standardizer, scaler_of
+from fastnn.data.sparse import is_sparse
 from fastnn.data.streams import Stream, learn_classes
 from fastnn.data.tables import Table
 from fastnn.data.targets import Given, as_given, as_validation_data, scale_of
@@ -36,6 +37,7 @@ __all__ = [
     "check_in_memory",
     "feed_of",
     "in_blocks",
+    "is_sparse",
     "learn_classes",
     "read_windows",
     "scale_of",

@@ -17,8 +17,6 @@ from fastnn.datasets import read_idx
 from fastnn.datasets.archives import MAX_DEFLATION
 from fastnn.datasets.idx import MAX_DIMENSIONS, VALUE_TYPES
 
-_DENSE_BYTES = 1 << 31  # of sparse rows that are made dense
-
 
 def read(path: str, kind: str, inputs: int | None) -> ArraySource:
     """Return the samples of a file of a kind, and the targets where it has them."""
@@ -57,18 +55,6 @@ def is_idx(path: str) -> bool:
     return len(head) == 4 and head[:2] == b"\0\0" and head[2] in VALUE_TYPES and 1 <= head[3] <= MAX_DIMENSIONS
 
 
-def dense(X: Any, path: str) -> Values:
-    """Return sparse rows as an array, others as they are. Where sparse X can be trained on, they stay as they are."""
-    if not hasattr(X, "toarray"):
-        return np.asarray(X)
-    size = math.prod(X.shape) * X.dtype.itemsize
-    if size > _DENSE_BYTES:
-        found = f"{X.shape[0]:,} x {X.shape[1]:,} numbers take {size / 2**30:.1f} GB"
-        raise ValueError(f"{path} has sparse rows that are too large to be made dense: {found}")
-    array: Values = X.toarray()
-    return array
-
-
 def _read_npz(path: str) -> tuple[Values, Values | None, list[str]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -98,9 +84,9 @@ def _check_npy(file: IO[bytes], path: str, size: int) -> None:
         raise ValueError(f"{path} is truncated: its header {tuple(shape)} {dtype} asks for {expected:,} bytes")
 
 
-def _read_svmlight(path: str, inputs: int | None) -> tuple[Values, npt.NDArray[np.float64]]:
+def _read_svmlight(path: str, inputs: int | None) -> tuple[Any, npt.NDArray[np.float64]]:
     from fastnn.datasets.extras import require
 
     library = require("sklearn.datasets", "scikit-learn", "sklearn", "svmlight's format")
     X, y = library.load_svmlight_file(path, n_features=inputs)
-    return dense(X, path), y
+    return X, y

@@ -108,4 +108,4 @@ def _data_set(path: str, name: str, folder: str, part: str) -> Source:
     with told_of(path):
         train, test = _SETS[name](folder) if folder else _SETS[name]()
     X, y = train if part == "train" else test
-    return ArraySource(path, array_files.dense(X, path), y, f"the {part} part of {name}")
+    return ArraySource(path, X, y, f"the {part} part of {name}")

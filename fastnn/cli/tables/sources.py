@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastnn.data import is_sparse
+
 Values = npt.NDArray[Any]
 
 
@@ -39,7 +41,7 @@ def is_missing(column: Column) -> npt.NDArray[np.bool_]:
 
 def rows_of(column: Column) -> int:
     """Return how many rows a column has."""
-    return len(column.codes if isinstance(column, Texts) else column)
+    return int((column.codes if isinstance(column, Texts) else column).shape[0])
 
 
 def occurring(column: Texts) -> Texts:
@@ -62,7 +64,7 @@ class Source:
         Of the columns, "column 1", "column 2", ... where the file has none.
     named : bool
         Whether the file has names.
-    X : ndarray, (m, n), or None
+    X : ndarray or sparse matrix, (m, n), or None
         The columns as one array, where that is how they are stored.
     y : ndarray or None
         Targets that are stored apart.
@@ -74,7 +76,7 @@ class Source:
     names: list[str]
     named: bool
     how: str
-    X: Values | None = None
+    X: Any = None
     y: Values | None = None
 
     def read(self, names: Sequence[str], texts: Collection[str] = ()) -> dict[str, Column]:
@@ -97,19 +99,24 @@ class Source:
 
 
 class ArraySource(Source):
-    """An array of numbers, whose columns have no names."""
+    """An array of numbers, or a sparse matrix, whose columns have no names."""
 
-    def __init__(self, path: str, X: Values, y: Values | None, how: str) -> None:
-        if not isinstance(X, np.ndarray) or X.dtype.kind not in "buif":
+    def __init__(self, path: str, X: Any, y: Values | None, how: str) -> None:
+        if not (isinstance(X, np.ndarray) or is_sparse(X)) or X.dtype.kind not in "buif":
             raise ValueError(f"{path}: X must be an array of real numbers")
-        if X.ndim != 2 or X.size == 0:
+        if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"{path}: X must be 2-D, samples in rows, and not empty; got shape {X.shape}")
         self.path, self.how, self.named, self.X, self.y = path, how, False, X, y
         self.names = numbered(X.shape[1])
 
     def read(self, names: Sequence[str], texts: Collection[str] = ()) -> dict[str, Column]:
-        """Return columns as views."""
-        assert self.X is not None
+        """Return columns as views; of a sparse matrix all, each as that matrix itself."""
+        if is_sparse(self.X):
+            if list(names) != self.names:
+                raise ValueError(
+                    f"{self.path}: sparse rows are taken whole; --target, --drop and --inputs are for others"
+                )
+            return dict.fromkeys(names, self.X)
         places = {name: j for j, name in enumerate(self.names)}
         return {name: self.X[:, places[name]] for name in names}
 
