@@ -100,7 +100,8 @@ def test_all_targets_missing(backend):
     J, gradient = net.loss_and_gradient(X, np.full((30, 3), np.nan))
     assert J == 0
     assert not gradient.any()
-    assert np.isnan(net.score(X, np.full((30, 3), np.nan)))
+    with pytest.warns(UserWarning, match="all targets of column 0, 1, 2 are the same"):
+        assert np.isnan(net.score(X, np.full((30, 3), np.nan)))
 
 
 # ---- smoothing

@@ -94,8 +94,10 @@ class _Function(CFunc):
     """A function for callers by address."""
 
     def _compile_uncached(self):
-        pointed = (argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer))
-        _announce(next(dtype for dtype in pointed if isinstance(dtype, types.Float)))
+        pointed = [argument.dtype for argument in self._sig.args if isinstance(argument, types.CPointer)]
+        floats = [dtype for dtype in pointed if isinstance(dtype, types.Float)]  # rates are float64 in any case
+        if floats:
+            _announce(min(floats, key=lambda dtype: dtype.bitwidth))
         with _no_collector():
             return super()._compile_uncached()
 
