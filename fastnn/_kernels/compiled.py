@@ -48,8 +48,10 @@ def is_bare(optimizer: Optimizer) -> bool:
 
 def _for(X: Samples, request: Request, order: Integers = _ALL_ROWS, optimizer: Optimizer | None = None) -> Request:
     """Return the request with what it must say of how the samples are stored."""
-    if not isinstance(X, SparseRows):
-        return request._replace(stored=isinstance(X, Rows))
+    if isinstance(X, np.ndarray):
+        return request
+    if isinstance(X, Rows):
+        return request._replace(stored=True)
     entries, tile = 1, division.sparse_tile(request.batch_size, division.COSTS)
     if request.backward:
         entries = _most_entries(X, request, order, tile)

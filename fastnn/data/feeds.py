@@ -133,7 +133,7 @@ def check_in_memory(X: Any) -> Any:
     TypeError
         If it is one of fastnn's own that are read in blocks.
     """
-    if hasattr(X, "as_samples"):
+    if not isinstance(X, np.ndarray) and hasattr(X, "as_samples"):
         raise TypeError(f"X must be an array here, in memory; got {type(X).__name__}")
     return X
 

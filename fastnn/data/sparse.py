@@ -14,7 +14,9 @@ _PART = 1 << 20  # stored numbers that are looked at at a time
 
 def is_sparse(values: object) -> bool:
     """Return whether something is a sparse matrix or array of SciPy, which whoever made it has imported."""
-    return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(values))
+    if isinstance(values, np.ndarray) or "scipy.sparse" not in sys.modules:
+        return False
+    return bool(sys.modules["scipy.sparse"].issparse(values))
 
 
 def as_sparse(X: Any, width: int | None, name: str) -> SparseRows:

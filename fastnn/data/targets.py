@@ -68,7 +68,7 @@ def as_given(
     scale: Standardizer | None = None,
 ) -> Given:
     """Check samples and targets; see ``as_data`` for what is raised."""
-    if hasattr(X, "as_given"):  # a stream, which brings its targets
+    if not isinstance(X, np.ndarray) and hasattr(X, "as_given"):  # a stream, which brings its targets
         found: Given = X.as_given(y, architecture, check_finite, names, classes, scale)
         return found
     if y is None:
