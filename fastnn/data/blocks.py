@@ -184,6 +184,8 @@ class _BlockReader:
 
 def in_blocks(X: Any) -> Any:
     """Return what is read in blocks as `Blocks`, or an array where it is not larger than a window; others as given."""
+    if type(X) is np.ndarray:
+        return X
     if isinstance(X, Blocks):
         return X.in_memory() if len(X) <= X.window_rows else X
     if isinstance(X, np.ndarray):

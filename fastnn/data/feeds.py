@@ -122,7 +122,7 @@ class Feed:
 
 def feed_of(X: object) -> Feed | None:
     """Return X if it is not in memory."""
-    return X if isinstance(X, Feed) else None
+    return X if not isinstance(X, np.ndarray) and isinstance(X, Feed) else None
 
 
 def check_in_memory(X: Any) -> Any:
