@@ -92,7 +92,7 @@ def fit_many(
     folds = None if cv is None else folds_of(cv, y, samples.shape[0])
     trial = validation_data if folds is None else (samples, y)
     candidates = [checked(i, each, samples, y, trial) for i, each in enumerate(given)]
-    search = Searching(candidates, samples, y, validation_data, folds)
+    search = Searching(candidates, samples, y, validation_data, folds, keep)
     interrupted = search.run(_jobs(n_jobs), progress)
     return as_search(candidates, max(1, len(folds or ())), keep, interrupted)
 
@@ -107,9 +107,10 @@ class Searching:
         y: Any,
         validation_data: tuple[npt.ArrayLike, ...] | None,
         folds: list[Fold] | None,
+        keep: bool,
     ) -> None:
         self.candidates, self.X, self.y = candidates, X, y
-        self.validation_data, self.folds = validation_data, folds
+        self.validation_data, self.folds, self.keep = validation_data, folds, keep
         self.tasks = [(each, fold) for each in candidates for fold in range(len(folds or [None]))]
         self.stops = Event()
 
@@ -153,7 +154,7 @@ class Searching:
                 if history.ended == "callback":
                     return
                 outcome.loss, outcome.score = self._judge(network, candidate, fold)
-                outcome.epochs, outcome.network = history.epochs, network
+                outcome.epochs, outcome.network = history.epochs, network if self.keep else None
         except Exception as error:  # of whatever kind: it is told in the configuration's record
             outcome.error = f"{type(error).__name__}: {error}"
         outcome.seconds = time.perf_counter() - began
