@@ -289,6 +289,15 @@ def test_missing_numbers_become_the_median_with_a_mark(capsys, folder, missing):
     assert "note: b: 12 missing values, none in training; " in err
 
 
+def test_infinity_may_be_a_category(capsys, folder):
+    X = np.random.default_rng(0).integers(0, 3, (40, 2)).astype(np.float64)
+    X[X == 2] = np.inf
+    np.savez(folder / "a.npz", X=X, y=np.isinf(X[:, 0]).astype(int))
+    out, _ = run(capsys, "train", "a.npz", "--categorical", "1,2", *TRAIN)
+    assert "column 1: 3 categories, one-hot: 0, 1, inf" in out
+    assert "accuracy             1" in run(capsys, "evaluate", "model.safetensors", "a.npz", *ON_NUMPY)[0]
+
+
 def test_what_the_network_sees_of_a_table(folder):
     from fastnn.cli.encoding import Encoding
     from fastnn.cli.tables import Reading, open_source

@@ -191,7 +191,7 @@ def _as_texts(numbers: Values) -> Texts:
     """Return numbers as categories."""
     missing = is_missing(numbers)
     values, codes = np.unique(numbers[~missing], return_inverse=True)
-    texts = [str(int(value)) if value == int(value) else str(value) for value in values.tolist()]
+    texts = [str(int(value)) if float(value).is_integer() else str(value) for value in values.tolist()]
     all_codes = np.full(len(numbers), -1, np.int32)
     all_codes[~missing] = codes
     return Texts(all_codes, texts)
