@@ -298,6 +298,17 @@ def test_infinity_may_be_a_category(capsys, folder):
     assert "accuracy             1" in run(capsys, "evaluate", "model.safetensors", "a.npz", *ON_NUMPY)[0]
 
 
+@pytest.mark.parametrize("missing", ["", "?", " ?"])
+def test_missing_texts_are_missing_to_a_model_too(capsys, folder, missing):
+    write_csv(folder / "a.csv", ["colour", "y"], [[c, int(c == missing)] for c in ["red", "blue", missing] * 20])
+    run(capsys, "train", "a.csv", *TRAIN)
+    out, err = run(capsys, "evaluate", "model.safetensors", "a.csv", *ON_NUMPY)
+    assert "accuracy             1" in out
+    assert "note" not in err
+    run(capsys, "train", "a.csv", "--categorical", "colour", *TRAIN)  # "?" is as good a category as others
+    assert "accuracy             1" in run(capsys, "evaluate", "model.safetensors", "a.csv", *ON_NUMPY)[0]
+
+
 def test_what_the_network_sees_of_a_table(folder):
     from fastnn.cli.encoding import Encoding
     from fastnn.cli.tables import Reading, open_source

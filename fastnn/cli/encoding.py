@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn.cli.tables import Column, Source, Texts, Values, is_missing
-from fastnn.cli.tables.arrow_files import is_number
+from fastnn.cli.tables.arrow_files import NOTHING, is_number
+from fastnn.cli.tables.sources import occurring
 from fastnn.data import Scaler, all_finite, is_sparse
 
 _BLOCK = 1 << 12  # rows that are filled at a time: they stay in the cache
@@ -110,6 +111,7 @@ class Encoding:
         """
         if self._is_plain(columns, source):
             return source.X if rows is None else source.X[rows], []
+        columns = {each.name: _known(each, columns[each.name]) for each in self.inputs}
         notes: list[str] = []
         parts = [self._numbers(each, columns[each.name], source, dtype, notes) for each in self._of(texts=False)]
         parts += [is_missing(columns[each.name]) for each in self.inputs if each.marked]
@@ -236,6 +238,18 @@ def _is_far(column: Column) -> bool:
             return False
         mean, deviation = abs(there.mean()), there.std()  # of equal numbers, some rounding
         return bool(mean > _FAR * deviation and deviation > 4 * np.finfo(np.float64).eps * mean)
+
+
+def _known(each: Input, column: Column) -> Column:
+    """Return a column whose "?" are missing, as they are in training, unless they were a category there."""
+    if each.categories is None or not isinstance(column, Texts):
+        return column
+    nothing = [place for place, text in enumerate(column.values) if text in NOTHING and text not in each.categories]
+    return (
+        occurring(Texts(np.where(np.isin(column.codes, nothing), -1, column.codes), column.values))
+        if nothing
+        else column
+    )
 
 
 def _codes(each: Input, column: Column, notes: list[str]) -> Values:
