@@ -271,6 +271,20 @@ def test_sparse_rows_are_trained_on_as_they_are(capsys, folder, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_sparse_rows_begin_with_the_index_that_they_began_with_in_training(capsys, folder, first):
+    pytest.importorskip("sklearn")
+    rows = [f"{j} {j + first}:1\n" for j in range(3)]
+    (folder / "a.svm").write_text("".join(rows * 20))
+    run(capsys, "train", "a.svm", *TRAIN)
+    for some in ([0, 1, 2], [1], [2]):  # of which the last two do not say where they begin
+        (folder / "b.svm").write_text("".join(rows[j] for j in some))
+        assert predicted(run(capsys, "predict", "model.safetensors", "b.svm", *ON_NUMPY)[0]) == list(map(str, some))
+    (folder / "b.svm").write_text("0 0:1\n")
+    if first:
+        assert "has the index 0" in run(capsys, "predict", "model.safetensors", "b.svm", *ON_NUMPY, code=2)[1]
+
+
 # --- missing values and categories ------------------------------------------------------------------------------------
 
 

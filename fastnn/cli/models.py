@@ -41,6 +41,8 @@ class Model:
         Texts of the classes, of a file that does not have them with the network.
     split : dict
         What was held out: ``share`` and ``seed``.
+    first : int or None
+        The index of the first column in svmlight's rows that it was trained on, 0 or 1.
     """
 
     network: Network
@@ -51,6 +53,7 @@ class Model:
     ignored: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     split: dict[str, Any] = field(default_factory=dict)
+    first: int | None = None
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all."""
@@ -62,6 +65,7 @@ class Model:
             "ignored": self.ignored,
             "classes": self.classes,
             "split": self.split,
+            "first": self.first,
         }
         saving.save(path, self.network.architecture, self.network.state, {"table": json.dumps(about)})
 

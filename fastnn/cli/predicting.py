@@ -54,7 +54,7 @@ class Asked:
         known = tuple(model.encoding.names) if model.named else ()
         if self.target is not None and not self.target.lstrip("-").isdecimal():
             known = (*known, self.target)
-        reading = Reading(self.delimiter, self.header, known, model.encoding.width, "test")
+        reading = Reading(self.delimiter, self.header, known, model.encoding.width, "test", model.first)
         source = open_source(self.data, reading)
         columns, y, name = read_for(model, source, self.target, self.drop, self.header is False)
         if self.targets is not None:

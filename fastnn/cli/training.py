@@ -122,7 +122,7 @@ def _begun(job: Job, settings: Settings) -> _Task:
     network = settings.network(encoding.width, _outputs(answers, loss), dtype)
     ignored = [name for name in source.names if name not in names and name != target]
     held = {"share": settings.validation, "seed": settings.seed}
-    model = Model(network, encoding, source.named, len(source.names), target, ignored, [], held)
+    model = Model(network, encoding, source.named, len(source.names), target, ignored, [], held, source.first)
     return _Task(model, source, columns, answers, *rows)
 
 

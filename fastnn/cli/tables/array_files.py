@@ -18,19 +18,20 @@ from fastnn.datasets.archives import MAX_DEFLATION
 from fastnn.datasets.idx import MAX_DIMENSIONS, VALUE_TYPES
 
 
-def read(path: str, kind: str, inputs: int | None) -> ArraySource:
+def read(path: str, kind: str, inputs: int | None, first: int | None) -> ArraySource:
     """Return the samples of a file of a kind, and the targets where it has them."""
+    begin = None
     how = kind.upper() if kind != "svmlight" else kind
     if kind == "npz":
         X, y, others = _read_npz(path)
         how += f"; its arrays {', '.join(others)} are not read" if others else ""
     elif kind == "svmlight":
-        X, y = _read_svmlight(path, inputs)
+        X, y, begin = _read_svmlight(path, inputs, first)
     else:
         X, y = read_array(path), None
     if kind == "idx" and X.ndim > 2:
         X = X.reshape(len(X), -1)
-    return ArraySource(path, X, y, how)
+    return ArraySource(path, X, y, how, begin)
 
 
 def read_array(path: str) -> Values:
@@ -84,9 +85,16 @@ def _check_npy(file: IO[bytes], path: str, size: int) -> None:
         raise ValueError(f"{path} is truncated: its header {tuple(shape)} {dtype} asks for {expected:,} bytes")
 
 
-def _read_svmlight(path: str, inputs: int | None) -> tuple[Any, npt.NDArray[np.float64]]:
+def _read_svmlight(path: str, inputs: int | None, first: int | None) -> tuple[Any, npt.NDArray[np.float64], int]:
+    """Return the samples, the targets, and the index of the first column: 0 or 1, which the file alone may not say."""
     from fastnn.datasets.extras import require
 
     library = require("sklearn.datasets", "scikit-learn", "sklearn", "svmlight's format")
-    X, y = library.load_svmlight_file(path, n_features=inputs)
-    return X, y
+    X, y = library.load_svmlight_file(path, zero_based=True)
+    lowest = int(X.indices.min()) if X.nnz else 1
+    first = min(lowest, 1) if first is None else first
+    if lowest < first:
+        raise ValueError(f"{path} has the index 0, but the rows that the model was trained on begin with 1")
+    X.indices -= first
+    X.resize(len(y), max(X.shape[1] - first, inputs or 0))
+    return X, y, first

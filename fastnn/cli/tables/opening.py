@@ -47,6 +47,8 @@ class Reading:
         Columns of a file that has only those that are not 0.
     part : {"train", "test"}
         Of a data set.
+    first : int or None
+        The index of the first column in svmlight's rows, 0 or 1; None finds out.
     """
 
     delimiter: str | None = None
@@ -54,6 +56,7 @@ class Reading:
     known: tuple[str, ...] = ()
     inputs: int | None = None
     part: str = "train"
+    first: int | None = None
 
 
 def open_source(path: str, reading: Reading) -> Source:
@@ -85,7 +88,7 @@ def open_source(path: str, reading: Reading) -> Source:
             from fastnn.cli.tables.csv_files import CsvSource
 
             return CsvSource(path, reading.delimiter, reading.header, reading.known)
-        return array_files.read(path, kind, reading.inputs)
+        return array_files.read(path, kind, reading.inputs, reading.first)
 
 
 def _kind(path: str, head: bytes) -> str:

@@ -70,6 +70,8 @@ class Source:
         Targets that are stored apart.
     how : str
         What the file is, in words.
+    first : int or None
+        The index of the first column in svmlight's rows, 0 or 1.
     """
 
     path: str
@@ -78,6 +80,7 @@ class Source:
     how: str
     X: Any = None
     y: Values | None = None
+    first: int | None = None
 
     def read(self, names: Sequence[str], texts: Collection[str] = ()) -> dict[str, Column]:
         """Return columns; those in ``texts`` as they are written, even if they are numbers."""
@@ -101,12 +104,13 @@ class Source:
 class ArraySource(Source):
     """An array of numbers, or a sparse matrix, whose columns have no names."""
 
-    def __init__(self, path: str, X: Any, y: Values | None, how: str) -> None:
+    def __init__(self, path: str, X: Any, y: Values | None, how: str, first: int | None = None) -> None:
         if not (isinstance(X, np.ndarray) or is_sparse(X)) or X.dtype.kind not in "buif":
             raise ValueError(f"{path}: X must be an array of real numbers")
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"{path}: X must be 2-D, samples in rows, and not empty; got shape {X.shape}")
         self.path, self.how, self.named, self.X, self.y = path, how, False, X, y
+        self.first = first
         self.names = numbered(X.shape[1])
 
     def read(self, names: Sequence[str], texts: Collection[str] = ()) -> dict[str, Column]:
