@@ -229,6 +229,7 @@ def test_decimal_commas_quotes_and_spaces(capsys, folder):
     (folder / "a.csv").write_text('\ufeffn;"what; it is";k\r\n' + "\r\n".join(rows), encoding="utf-8")
     out, _ = run(capsys, "train", "a.csv", *TRAIN)
     assert "inputs    1 of numbers, 1 of categories" in out
+    assert "file      a.csv: text with ';' between the columns, a header, decimal commas\n" in out
     assert "what; it is: 2 categories, one-hot: x, y;z" in out
     assert "targets   k: 0, 1" in out
     run(capsys, "train", "a.csv", *QUICK, "--delimiter", ";")

@@ -62,6 +62,7 @@ class CsvSource(Source):
         check_names(self.names, path)
         between = _NAMES.get(look.delimiter, f"{look.delimiter!r}")
         self.how = f"text with {between} between the columns, {'a' if header else 'no'} header"
+        self.how += ", decimal commas" if look.decimal == "," else ""  # said, as 1,000 may be meant as a thousand
 
     def read(self, names: Sequence[str], texts: Collection[str] = ()) -> dict[str, Column]:
         """Return columns."""
