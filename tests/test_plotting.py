@@ -167,6 +167,8 @@ def test_confusion_counts_and_shares():
     assert cells[0, 2] == "1\n100.0 %"
     assert cells[2, 2] == "0"
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "c"]
+    objects = plotting.plot_confusion(np.array(y_true, object), y_pred).axes[0]  # as a column of pandas is
+    np.testing.assert_array_equal(objects.images[0].get_array(), ax.images[0].get_array())
 
 
 def test_confusion_has_the_classes_that_it_is_given():

@@ -186,7 +186,9 @@ def _confusion(
         shapes = f"{y_true.shape} and {y_pred.shape}"
         raise ValueError(f"y_true and y_pred must have one class for each sample, (m,); got shapes {shapes}")
     both = [*y_true.tolist(), *y_pred.tolist()]
-    if y_true.dtype.kind != y_pred.dtype.kind and "U" in y_true.dtype.kind + y_pred.dtype.kind:
+    if (
+        len({isinstance(value, str) for value in both}) > 1
+    ):  # texts in an array of objects, as pandas has them, are texts
         raise TypeError(f"y_true and y_pred must have labels of one kind; got {y_true.dtype} and {y_pred.dtype}")
     labels = sorted(set(both)) if classes is None else np.asarray(classes).tolist()
     places = {name: i for i, name in enumerate(labels)}
