@@ -314,6 +314,8 @@ def test_split_by_number_and_by_class():
         ({}, "at least one part"),
         ({"training": 3, "test": 0}, r"parts\['test'\] must have at least one example; got 0"),
         ({"training": 3, "test": [1]}, r"all be numbers of examples, or labels \(m,\); 'test' has shape \(1,\)"),
+        ({"training": [0, 1], "test": ["0", "1"]}, "labels of one kind, none missing; 'training' has int64"),
+        ({"training": [0, 1], "test": [0, np.nan]}, "labels of one kind, none missing; 'test' has float64"),
     ],
 )
 def test_split_of_bad_input(parts, message):

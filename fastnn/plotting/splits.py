@@ -76,5 +76,8 @@ def _count(parts: Mapping[str, int | npt.ArrayLike]) -> tuple[list[str], npt.NDA
     if next(iter(arrays.values())).ndim == 0:
         return [""], np.array([[int(array)] for array in arrays.values()])
     classes = np.unique(np.concatenate(list(arrays.values())))
-    counts = [[(array == each).sum() for each in classes] for array in arrays.values()]
-    return [str(each) for each in classes], np.array(counts)
+    counts = np.array([[np.sum(array == each) for each in classes] for array in arrays.values()])
+    for (name, array), count in zip(arrays.items(), counts.sum(axis=1), strict=True):
+        if count != len(array):  # NaN is not equal to itself, nor a number to its text
+            raise ValueError(f"parts must have labels of one kind, none missing; {name!r} has {array.dtype}")
+    return [str(each) for each in classes], counts
