@@ -272,6 +272,18 @@ def test_sparse_rows_are_trained_on_as_they_are(capsys, folder, monkeypatch):
     )
 
 
+def test_inputs_without_names_are_in_the_order_of_the_file(capsys, folder):
+    y = np.arange(40) % 2
+    X = np.stack([y, np.random.default_rng(0).integers(0, 2, 40)], axis=1)
+    np.savez(folder / "a.npz", X=X, y=y)
+    np.savetxt(folder / "a.csv", np.column_stack([X, y]), "%d", ",")
+    for path in ("a.npz", "a.csv"):
+        run(capsys, "train", path, "--inputs", "2,1", *TRAIN, *(["--no-header"] if path == "a.csv" else []))
+        for same in (["a.npz"], ["a.csv", "--target", 3]):
+            out, _ = run(capsys, "evaluate", "model.safetensors", *same, *ON_NUMPY)
+            assert "accuracy             1" in out
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_sparse_rows_begin_with_the_index_that_they_began_with_in_training(capsys, folder, first):
     pytest.importorskip("sklearn")

@@ -128,6 +128,8 @@ def choose_columns(
         raise ValueError(f"{source.path} has one column; expected inputs and, in the last column, the label")
     if both := dropped.intersection(names):
         raise ValueError(f"column {both.pop()!r} is in both --drop and --inputs")
+    if not source.named:  # columns go by position later: in a file with these alone, and in this one
+        names.sort(key=source.names.index)
     return list(dict.fromkeys(names)), found
 
 
