@@ -284,6 +284,17 @@ def test_inputs_without_names_are_in_the_order_of_the_file(capsys, folder):
             assert "accuracy             1" in out
 
 
+def test_what_is_read_is_not_written_over(capsys, folder):
+    write_csv(folder / "a.csv", ["x", "y"], [[i, i % 2] for i in range(20)])
+    before = (folder / "a.csv").read_bytes()
+    assert "is read from: --out" in run(capsys, "train", "a.csv", *QUICK, "--out", "a.csv", code=2)[1]
+    run(capsys, "train", "a.csv", *QUICK)
+    for out in ("a.csv", "model.safetensors"):
+        found = run(capsys, "predict", "model.safetensors", "a.csv", "--out", out, *ON_NUMPY, code=2)[1]
+        assert "is read from: --out" in found
+    assert (folder / "a.csv").read_bytes() == before
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_sparse_rows_begin_with_the_index_that_they_began_with_in_training(capsys, folder, first):
     pytest.importorskip("sklearn")

@@ -18,6 +18,7 @@ from fastnn.cli.answers import Answers, answers_of
 from fastnn.cli.models import Model, decided, load_model, read_for
 from fastnn.cli.tables import Reading, Values, open_source
 from fastnn.cli.tables.array_files import read_array
+from fastnn.cli.tables.opening import check_apart
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Asked:
 def predict(asked: Asked, proba: bool, out: Path | None) -> None:
     """Write the predictions as CSV; say the score on stderr where the file holds the targets."""
     if out is not None:
+        check_apart(out, asked.model, asked.data, asked.targets)
         saving.check_writable(out)
     model, X, answers = asked.read()
     network, labels = model.network, model.labels

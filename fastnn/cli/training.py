@@ -18,6 +18,7 @@ from fastnn.cli.models import Model, choose_columns, load_model, read_for
 from fastnn.cli.settings import Settings
 from fastnn.cli.tables import Column, Reading, Source, Values, open_source, rows_of
 from fastnn.cli.tables.array_files import read_array
+from fastnn.cli.tables.opening import check_apart
 from fastnn.data import is_sparse
 from fastnn.history import DivergenceError, History
 from fastnn.losses import LOSSES, Loss
@@ -98,6 +99,7 @@ def _try_the_end(job: Job) -> None:
     import safetensors  # noqa: F401
 
     job.out.parent.mkdir(parents=True, exist_ok=True)
+    check_apart(job.out, job.data, job.targets)
     saving.check_writable(job.out)
     if job.report is not None:
         reports.check(job.report)

@@ -112,3 +112,10 @@ def _data_set(path: str, name: str, folder: str, part: str) -> Source:
         train, test = _SETS[name](folder) if folder else _SETS[name]()
     X, y = train if part == "train" else test
     return ArraySource(path, X, y, f"the {part} part of {name}")
+
+
+def check_apart(out: Path, *read: str | Path | None) -> None:
+    """Refuse to write over a file that is read."""
+    for path in read:
+        if path is not None and out.exists() and Path(path).exists() and out.samefile(path):
+            raise ValueError(f"{path} is read from: --out must be another file")
