@@ -13,6 +13,8 @@ import pytest
 import fastnn
 from fastnn import _kernels
 from fastnn.search import fit_many
+from fastnn.search.folds import folds_of, random_folds
+from fastnn.search.groups import SharedRows
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5)).astype(np.float32)
@@ -63,8 +65,6 @@ def test_scores_are_means_over_folds():
 
 
 def test_random_folds_have_each_class():
-    from fastnn.search.folds import random_folds
-
     folds = random_folds(5, Y, len(Y))
     np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in folds])), np.arange(len(Y)))
     for train, test in folds:
@@ -150,7 +150,7 @@ def test_threads_are_divided_among_the_networks_that_train(monkeypatch):
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(configurations, arguments, message, monkeypatch):
-    monkeypatch.setattr(fastnn.search.many.Searching, "_train", None)
+    monkeypatch.setattr(fastnn.search.many.Searching, "_train_group", None)
     with pytest.raises((TypeError, ValueError), match=message):
         fit_many(X, Y, configurations, **arguments)
 
@@ -173,6 +173,37 @@ def test_folds_share_the_samples(compiled_backend):
     finally:
         tracemalloc.stop()
     assert peak < big.nbytes / 2
+
+
+SHARING = [  # all but the last of one seed, and with equal units of one order of the rows; told apart by their epochs
+    {"epochs": 1, "learning_rate": 0.01, "scale": "standard"},
+    {"epochs": 2, "learning_rate": 0.1, "batch_size": 1, "optimizer": "sgd"},
+    {"epochs": 3, "batch_size": 32, "dropout": 0.0, "l2": 0.1, "activation": "relu"},
+    {"epochs": 4, "optimizer": fastnn.SGD(fastnn.schedules.cosine(0.1), momentum=0.9)},
+    {"epochs": 5, "learning_rate": 1e30, "optimizer": "sgd", "activation": "relu"},
+    {"epochs": 6, "rng": 4},
+]
+
+
+@pytest.mark.parametrize("cv", [None, 2])
+def test_networks_that_see_the_same_rows_are_those_of_single_fits(compiled_backend, cv, monkeypatch):
+    """Bit for bit, with their generators: rows of wide numbers are gathered once for those of one seed."""
+    monkeypatch.setattr("fastnn.search.groups._FEWEST", 2)
+    gathered, next_epoch = [], SharedRows.next_epoch
+    monkeypatch.setattr(SharedRows, "next_epoch", lambda shared: gathered.append(1) or next_epoch(shared))
+    wide = X.astype(np.float64) + 1e-9  # float64, which float32 rounds
+    configurations = [{"hidden": (8,), "rng": 3, "batch_size": 20} | each for each in SHARING]
+    found = fit_many(wide, Y, configurations, cv=cv, n_jobs=1, keep=True)
+    assert len(gathered) == (4 + 3) * (cv or 1)  # those of sigmoid units, and those of relu, one of which diverges
+    assert [record["error"][:15] for record in found if record["error"]] == ["DivergenceError"]
+    rows = np.arange(len(X)) if cv is None else folds_of(cv, Y, len(Y))[0][0]
+    for record, networks in zip(found, found.networks, strict=True):
+        for given in (each for each in configurations if networks and each["epochs"] == record["epochs"]):
+            of_network = {name: given[name] for name in ("rng", "activation", "dropout") if name in given}
+            alone = fastnn.Network((5, 8, 3), **of_network)
+            alone.fit(wide[rows], Y[rows], **{k: v for k, v in given.items() if k not in {*of_network, "hidden"}})
+            np.testing.assert_array_equal(networks[0].parameters, alone.parameters)
+            assert networks[0].rng.bit_generator.state == alone.rng.bit_generator.state
 
 
 def test_a_generator_gives_every_network_the_same_beginning():

@@ -32,8 +32,8 @@ class Stream:
     Parameters
     ----------
     chunks : iterable or callable
-        Of (X, y), with X (rows, n_in) of one type of numbers and one width, y as ``fit`` takes it, and any number of
-        rows. A list, a loader and anything else that gives a new iterator each time can be read again and again, and so
+        Of (X, y), with X (rows, n_in) of one type of numbers and one width, y as ``fit`` takes it, and one row or
+        more. A list, a loader and anything else that gives a new iterator each time can be read again and again, and so
         can a callable that returns an iterable; an iterator, such as a generator, can be read once, for one epoch.
     samples : int, optional
         All rows of a pass; they are counted, in a pass of their own, where this is not given. An iterator needs it.

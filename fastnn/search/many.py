@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,14 @@ import numpy.typing as npt
 
 from fastnn import _kernels
 from fastnn._checks import check_integer
+from fastnn.data import Scaler
 from fastnn.data.sparse import as_sparse, is_sparse, written_out
 from fastnn.history import History
 from fastnn.network import Network
 from fastnn.schedules import Schedule
 from fastnn.search.configurations import Candidate, Configuration, Outcome, as_list, checked
 from fastnn.search.folds import Fold, folds_of, rows_of
+from fastnn.search.groups import SharedRows, Task, groups_of
 from fastnn.search.table import Search, as_search
 from fastnn.training import progress_bar
 
@@ -39,8 +43,10 @@ def fit_many(
     """Train a network for each configuration, and compare them.
 
     Networks train side by side, one a core, in threads of this process: they share X, and so do the folds. When fewer
-    are left than there are cores, these have several each. The numbers are those of single calls of ``fit`` and do not
-    depend on ``n_jobs``.
+    are left than there are cores, these have several each. Networks that see the same rows in the same order, such as
+    several learning rates with one ``rng``, share an epoch's rows where X has wider numbers than they: an array of the
+    rows in the networks' dtype, of at most 256 MB, is then made by each job. The numbers are those of single calls of
+    ``fit`` and do not depend on ``n_jobs``.
 
     Parameters
     ----------
@@ -97,6 +103,16 @@ def fit_many(
     return as_search(candidates, max(1, len(folds or ())), keep, interrupted)
 
 
+@dataclass
+class _Run:
+    """A network under way."""
+
+    candidate: Candidate
+    fold: int
+    network: Network
+    outcome: Outcome = field(default_factory=Outcome)
+
+
 class Searching:
     """The trainings of a search."""
 
@@ -119,21 +135,22 @@ class Searching:
         from concurrent.futures import ThreadPoolExecutor, as_completed  # here: they take milliseconds to import
 
         threads, interrupted = _kernels.get_num_threads(), False
+        groups = groups_of(self.tasks, self.X, self.y, self.folds, n_jobs)
 
         def share() -> int:
             """Return the threads of each network that trains: the last ones have those of others, which are done."""
-            left = len(self.tasks) - sum(future.done() for future in futures)
+            left = len(groups) - sum(future.done() for future in futures)
             return max(1, threads // max(1, min(n_jobs, left)))
 
         bar = progress_bar(len(self.tasks), " networks") if progress else None
         with ThreadPoolExecutor(n_jobs) as pool:
-            futures: list[Future[None]] = []
-            futures += (pool.submit(self._train, each, fold, share) for each, fold in self.tasks)
+            futures: list[Future[int]] = []
+            futures += (pool.submit(self._train_group, group, share) for group in groups)
             try:
                 for future in as_completed(futures):
-                    future.result()
+                    done = future.result()
                     if bar is not None:
-                        bar.update()
+                        bar.update(done)
             except KeyboardInterrupt:
                 interrupted = True
             finally:
@@ -144,33 +161,77 @@ class Searching:
                     bar.close()
         return interrupted
 
-    def _train(self, candidate: Candidate, fold: int, threads: Callable[[], int]) -> None:
-        """Train one network; what goes wrong is its outcome."""
-        outcome, began = Outcome(), time.perf_counter()
+    def _train_group(self, group: list[Task], threads: Callable[[], int]) -> int:
+        """Train the networks of a group; return how many there are."""
+        with _kernels.thread_limit(threads):
+            runs = [_Run(candidate, fold, candidate.build()) for candidate, fold in group]
+            if len(runs) == 1:
+                self._take(runs[0], self._fit)
+            else:
+                self._train_together(runs)
+        return len(group)
+
+    def _train_together(self, runs: list[_Run]) -> None:
+        """Train networks that see the same rows, an epoch of each at a time."""
+        fold, first = runs[0].fold, runs[0].network
+        rows = None if self.folds is None else self.folds[fold][0]
+        shared = SharedRows(self.X, self.y, rows, first)
+        scaler: Scaler | None = None
+        if any(run.candidate.fit.get("scale") == "standard" for run in runs):
+            samples: Any = self.X if rows is None else rows_of(self.X, rows)
+            scaler = Scaler.of(samples)
+        while runs and not self.stops.is_set():
+            X, y = shared.next_epoch()
+            epoch = partial(self._fit_epoch, X=X, y=y, shared=shared, scaler=scaler)
+            runs = [run for run in runs if self._take(run, epoch)]
+
+    def _take(self, run: _Run, fit: Callable[[_Run], History]) -> bool:
+        """Train a network, to its end or for an epoch; return whether it goes on. What goes wrong is its outcome."""
+        outcome, began = run.outcome, time.perf_counter()
         try:
-            with _kernels.thread_limit(threads):
-                network = candidate.build()
-                history = self._fit(network, candidate, fold)
-                if history.ended == "callback":
-                    return
-                outcome.loss, outcome.score = self._judge(network, candidate, fold)
-                outcome.epochs, outcome.network = history.epochs, network if self.keep else None
+            history = fit(run)
+            if history.ended == "callback":
+                return not self.stops.is_set()
+            outcome.loss, outcome.score = self._judge(run.network, run.candidate, run.fold)
+            outcome.epochs, outcome.network = history.epochs, run.network if self.keep else None
         except Exception as error:  # of whatever kind: it is told in the configuration's record
             outcome.error = f"{type(error).__name__}: {error}"
-        outcome.seconds = time.perf_counter() - began
-        candidate.outcomes[fold] = outcome
+        finally:
+            outcome.seconds += time.perf_counter() - began
+        run.candidate.outcomes[run.fold] = outcome
+        return False
 
-    def _fit(self, network: Network, candidate: Candidate, fold: int) -> History:
-        X, y, options = self.X, self.y, dict(candidate.fit)
+    def _fit_epoch(
+        self, run: _Run, X: npt.NDArray[Any], y: npt.NDArray[Any], shared: SharedRows, scaler: Scaler | None
+    ) -> History:
+        """Train a network on the next epoch's rows, which are in its order already."""
+        options, epochs = dict(run.candidate.fit), run.candidate.fit.get("epochs", 10)
+        if isinstance(options.get("scale"), str):
+            options["scale"] = scaler
+        history = run.network.fit(
+            X,
+            y,
+            shuffle=False,
+            resume=True,
+            callback=lambda network, history: self.stops.is_set() or history.epochs < epochs,
+            progress=False,
+            **options | {"check_finite": False},
+        )
+        run.network.rng.bit_generator.state = shared.rng.bit_generator.state
+        return history
+
+    def _fit(self, run: _Run) -> History:
+        """Train a network to its end."""
+        X, y, options = self.X, self.y, dict(run.candidate.fit)
         if self.folds is not None:
-            train = self.folds[fold][0]
+            train = self.folds[run.fold][0]
             X, y = rows_of(X, train), y[train]
             if options.get("sample_weight") is not None:
                 options["sample_weight"] = np.asarray(options["sample_weight"])[train]
-        return network.fit(
+        return run.network.fit(
             X,
             y,
-            validation_data=self._validation(fold) if _looks(options) else None,
+            validation_data=self._validation(run.fold) if _looks(options) else None,
             callback=lambda network, history: self.stops.is_set(),
             check_finite=False,
             progress=False,
