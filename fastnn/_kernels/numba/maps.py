@@ -12,13 +12,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastnn._equations.algebra import Equation
+from fastnn._kernels.numba.columns import first_lanes, load_where, store_where
 from fastnn._kernels.numba.equations import emit
 from fastnn._kernels.numba.simd import (
-    INT32,
     INT64,
     POINTER,
     broadcast,
-    call,
     element_size,
     function,
     require_pointer,
@@ -74,10 +73,10 @@ class _Map:
         builder.cbranch(builder.icmp_signed("<", i, n), tail, done)
 
         builder.position_at_end(tail)
-        mask = self._first(builder.sub(n, i))
-        values = self._apply([self._load_where(mask, self._at(p, i)) for p in self.inputs])
+        mask = first_lanes(builder, builder.sub(n, i), self.vector)
+        values = self._apply([load_where(builder, mask, self._at(p, i), self.vector) for p in self.inputs])
         for p, value in zip(self.outputs, values, strict=True):
-            self._store_where(mask, value, self._at(p, i))
+            store_where(builder, mask, value, self._at(p, i))
         builder.branch(done)
 
         builder.position_at_end(done)
@@ -88,22 +87,6 @@ class _Map:
 
     def _at(self, base: Any, i: Any) -> Any:
         return self.builder.gep(base, [i], source_etype=self.scalar)
-
-    def _first(self, count: Any) -> Any:
-        """Return the mask of the first ``count`` lanes."""
-        lanes = self.vector.count
-        numbers = ir.VectorType(INT32, lanes)
-        counts = broadcast(self.builder, self.builder.trunc(count, INT32), numbers)
-        return self.builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), counts)
-
-    def _load_where(self, mask: Any, base: Any) -> Any:
-        name = f"llvm.masked.load.{type_name(self.vector)}.p0"
-        align, zero = INT32(element_size(self.scalar)), ir.Constant(self.vector, None)
-        return call(self.builder, self.vector, name, base, align, mask, zero)
-
-    def _store_where(self, mask: Any, value: Any, base: Any) -> None:
-        name = f"llvm.masked.store.{type_name(self.vector)}.p0"
-        call(self.builder, ir.VoidType(), name, value, base, INT32(element_size(self.scalar)), mask)
 
 
 def map_function(

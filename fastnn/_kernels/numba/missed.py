@@ -16,21 +16,19 @@ from fastnn._equations import updates
 from fastnn._equations.algebra import signature
 from fastnn._kernels.contract import Rule
 from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.columns import Columns
 from fastnn._kernels.numba.equations import emit
 from fastnn._kernels.numba.simd import (
     INT1,
-    INT32,
     INT64,
     POINTER,
     advance,
     broadcast,
     call,
-    element_size,
     function,
     lanes,
     require_pointer,
     type_name,
-    vector_type,
 )
 
 SGD, RMSPROP, ADAMW = int(Rule.SGD), int(Rule.RMSPROP), int(Rule.ADAMW)
@@ -38,7 +36,7 @@ DOUBLE = ir.DoubleType()
 NUMBERS = ("rate", "corrected_rate", "root_correction", "epsilon")  # of a step, in the order of the table
 
 
-class _Missed:
+class _Missed(Columns):
     """Emits the function (units, steps, numbers, first, second, l2, decay, theta, moments...) of so many vectors.
 
     Without a number of vectors it is that of a part of one. What changes lies in stack slots: LLVM makes registers of
@@ -46,8 +44,8 @@ class _Missed:
     """
 
     def __init__(self, module: ir.Module, equation: Any, scalar: Any, vectors: int) -> None:
-        self.equation, self.scalar, self.vector = equation, scalar, vector_type(scalar)
-        self.vectors, self.part, self.moments = max(vectors, 1), vectors == 0, signature(equation).results - 1
+        super().__init__(scalar, vectors)
+        self.equation, self.moments = equation, signature(equation).results - 1
         name = f"fastnn_missed_{equation.__name__}_{vectors}x{type_name(self.vector)}"
         arguments = [INT64, INT64, POINTER, *[DOUBLE] * 4, *[POINTER] * (1 + self.moments)]
         self.function, is_new = function(module, name, ir.VoidType(), arguments)
@@ -58,12 +56,11 @@ class _Missed:
     def _emit(self, units: Any, steps: Any, numbers: Any, first: Any, second: Any, l2: Any, decay: Any,
               *places: Any) -> None:  # fmt: skip
         builder = self.builder
-        if self.part:
-            self.mask = self._first(units)
+        self.begin(units)
         self.slots = [[builder.alloca(self.vector) for _ in places] for _ in range(self.vectors)]
         for i, slots in enumerate(self.slots):
             for slot, place in zip(slots, places, strict=True):
-                builder.store(self._load(place, i), slot)
+                builder.store(self.load(place, i), slot)
         one = DOUBLE(1.0)
         self.constants = {
             "first": self._number(first), "first_rest": self._number(builder.fsub(one, first)),
@@ -87,7 +84,7 @@ class _Missed:
             builder.store(builder.add(builder.load(k, typ=INT64), INT64(1)), k)
         for i, slots in enumerate(self.slots):
             for slot, place in zip(slots, places, strict=True):
-                self._store(builder.load(slot, typ=self.vector), place, i)
+                self.store(builder.load(slot, typ=self.vector), place, i)
         builder.ret_void()
 
     def _rests(self, first: Any, second: Any, l2: Any, decay: Any) -> Any:
@@ -140,27 +137,6 @@ class _Missed:
     def _number(self, number: Any) -> Any:
         single = number if isinstance(self.scalar, ir.DoubleType) else self.builder.fptrunc(number, self.scalar)
         return broadcast(self.builder, single, self.vector)
-
-    def _at(self, base: Any, i: int) -> Any:
-        return self.builder.gep(base, [INT64(i * self.vector.count)], source_etype=self.scalar)
-
-    def _load(self, base: Any, i: int) -> Any:
-        if self.part:
-            name, zero = f"llvm.masked.load.{type_name(self.vector)}.p0", ir.Constant(self.vector, None)
-            return call(self.builder, self.vector, name, base, INT32(element_size(self.scalar)), self.mask, zero)
-        return self.builder.load(self._at(base, i), align=element_size(self.scalar), typ=self.vector)
-
-    def _store(self, value: Any, base: Any, i: int) -> None:
-        if self.part:
-            name, align = f"llvm.masked.store.{type_name(self.vector)}.p0", INT32(element_size(self.scalar))
-            call(self.builder, ir.VoidType(), name, value, base, align, self.mask)
-        else:
-            self.builder.store(value, self._at(base, i), align=element_size(self.scalar))
-
-    def _first(self, count: Any) -> Any:
-        numbers = ir.VectorType(INT32, self.vector.count)
-        counts = broadcast(self.builder, self.builder.trunc(count, INT32), numbers)
-        return self.builder.icmp_signed("<", ir.Constant(numbers, list(range(self.vector.count))), counts)
 
 
 def _missed(equation: Any) -> Any:

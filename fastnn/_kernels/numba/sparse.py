@@ -9,6 +9,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastnn._kernels.numba.cache import kernel
+from fastnn._kernels.numba.columns import Columns
 from fastnn._kernels.numba.memory import real
 from fastnn._kernels.numba.simd import (
     INT32,
@@ -17,27 +18,25 @@ from fastnn._kernels.numba.simd import (
     advance,
     ask_for,
     broadcast,
-    call,
     element_size,
     fma,
     function,
     lanes,
     require_pointer,
     type_name,
-    vector_type,
 )
 
 AHEAD = 12  # rows that are asked for before they are added
 
 
-class _Sum:
+class _Sum(Columns):
     """Emits the function of so many vectors of columns, whose sums never leave the registers.
 
     Without a number of vectors it is that of a part of one.
     """
 
     def __init__(self, module: ir.Module, scalar: Any, vectors: int) -> None:
-        self.scalar, self.vector, self.vectors, self.part = scalar, vector_type(scalar), max(vectors, 1), vectors == 0
+        super().__init__(scalar, vectors)
         name = f"fastnn_add_some_rows_{vectors}x{type_name(self.vector)}"
         arguments = [INT64, INT64, POINTER, POINTER, POINTER, INT64, scalar, scalar, POINTER]
         self.function, is_new = function(module, name, ir.VoidType(), arguments)
@@ -48,7 +47,7 @@ class _Sum:
     def _emit(self, n: Any, units: Any, rows: Any, factors: Any, M: Any, m_row: Any, keep: Any, scale: Any,
               out: Any) -> None:  # fmt: skip
         builder = self.builder
-        self.mask = self._first(units) if self.part else None
+        self.begin(units)
         slots = [builder.alloca(self.vector) for _ in range(self.vectors)]
         for slot in slots:
             builder.store(ir.Constant(self.vector, None), slot)
@@ -64,17 +63,17 @@ class _Sum:
                 vector, row = broadcast(builder, factor, self.vector), self._row(rows, k, M, m_row)
                 for i, slot in enumerate(slots):
                     total = builder.load(slot, typ=self.vector)
-                    builder.store(fma(builder, vector, self._load(row, i), total), slot)
+                    builder.store(fma(builder, vector, self.load(row, i), total), slot)
         scales, keeps = (broadcast(builder, number, self.vector) for number in (scale, keep))
         starts = builder.fcmp_ordered("==", keep, ir.Constant(self.scalar, 0.0))
         with builder.if_else(starts) as (assign, add):
             with assign:
                 for i, slot in enumerate(slots):
-                    self._store(builder.fmul(scales, builder.load(slot, typ=self.vector)), out, i)
+                    self.store(builder.fmul(scales, builder.load(slot, typ=self.vector)), out, i)
             with add:
                 for i, slot in enumerate(slots):
-                    kept = builder.fmul(keeps, self._load(out, i))
-                    self._store(fma(builder, scales, builder.load(slot, typ=self.vector), kept), out, i)
+                    kept = builder.fmul(keeps, self.load(out, i))
+                    self.store(fma(builder, scales, builder.load(slot, typ=self.vector), kept), out, i)
         builder.ret_void()
 
     def _row(self, rows: Any, k: Any, M: Any, m_row: Any) -> Any:
@@ -85,27 +84,6 @@ class _Sum:
         size = self.vector.count * element_size(self.scalar)
         for byte in range(0, self.vectors * size, max(64, size)):
             ask_for(self.builder, self.builder.gep(row, [INT64(byte)], source_etype=ir.IntType(8)))
-
-    def _at(self, base: Any, i: int) -> Any:
-        return self.builder.gep(base, [INT64(i * self.vector.count)], source_etype=self.scalar)
-
-    def _load(self, base: Any, i: int) -> Any:
-        if self.part:
-            name, zero = f"llvm.masked.load.{type_name(self.vector)}.p0", ir.Constant(self.vector, None)
-            return call(self.builder, self.vector, name, base, INT32(element_size(self.scalar)), self.mask, zero)
-        return self.builder.load(self._at(base, i), align=element_size(self.scalar), typ=self.vector)
-
-    def _store(self, value: Any, base: Any, i: int) -> None:
-        if self.part:
-            name, align = f"llvm.masked.store.{type_name(self.vector)}.p0", INT32(element_size(self.scalar))
-            call(self.builder, ir.VoidType(), name, value, base, align, self.mask)
-        else:
-            self.builder.store(value, self._at(base, i), align=element_size(self.scalar))
-
-    def _first(self, count: Any) -> Any:
-        numbers = ir.VectorType(INT32, self.vector.count)
-        counts = broadcast(self.builder, self.builder.trunc(count, INT32), numbers)
-        return self.builder.icmp_signed("<", ir.Constant(numbers, list(range(self.vector.count))), counts)
 
 
 def _sum_of(vectors: int) -> Any:
