@@ -11,6 +11,7 @@ import importlib.machinery
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +216,16 @@ def assert_close(actual, expected, dtype, what, slack=1.0):
     scale = max(np.abs(expected).max(), 1e-6)
     error = np.abs(actual - expected).max() / scale
     assert error <= tolerance, f"{what}: error {error:.2g} of the largest element, allowed {tolerance:.2g}"
+
+
+def peak_memory(work) -> int:
+    """Return the most bytes that Python and NumPy hold at a time for a call, beside what was there."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def check_softmax_columns(lanes, dtype, softmax, softmax_deltas):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import peak_memory
 
 import fastnn
 from fastnn._kernels.contract import Rows
@@ -170,13 +170,7 @@ def test_no_copy_of_x_is_made(backend):
         return net.score(X, y), net.loss(X, y)
 
     use()
-    tracemalloc.start()
-    try:
-        use()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < X.size  # of float32 it would be four times that
+    assert peak_memory(use) < X.size  # of float32 it would be four times that
 
 
 @pytest.mark.parametrize("format", ["float16", "float32", "float64"])

@@ -5,10 +5,10 @@ import signal
 import sys
 import threading
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import peak_memory
 
 import fastnn
 from fastnn import _kernels
@@ -166,13 +166,7 @@ def test_folds_share_the_samples(compiled_backend):
     y = np.arange(20_000) % 2
     configurations = [{"epochs": 1, "shuffle": False, "batch_size": 1000}]
     fit_many(big, y, configurations, cv=2)
-    tracemalloc.start()
-    try:
-        fit_many(big, y, configurations, cv=2, n_jobs=2)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < big.nbytes / 2
+    assert peak_memory(lambda: fit_many(big, y, configurations, cv=2, n_jobs=2)) < big.nbytes / 2
 
 
 SHARING = [  # all but the last of one seed, and with equal units of one order of the rows; told apart by their epochs

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import importlib
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from conftest import peak_memory
 
 import fastnn
 from fastnn._kernels import compiled as compiled_kernels
@@ -211,13 +211,7 @@ def test_no_dense_copy_is_made(backend):
         return net.score(X, y), net.loss(X, y)
 
     use()
-    tracemalloc.start()
-    try:
-        use()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < m * n  # bytes: of float32 it would be four times that
+    assert peak_memory(use) < m * n  # bytes: of float32 it would be four times that
 
 
 def add_some_rows(backend):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import peak_memory
 
 import fastnn
 from fastnn.data import Blocks, ReadError, Scaler, Stream, Table
@@ -233,13 +233,7 @@ def test_memory_is_that_of_windows(tmp_path):
         lambda: net.fit(parts, epochs=1, validation_data=parts, reset=True),
         lambda: (net.score(blocks, labels), net.loss(blocks, labels), net.predict(parts)),
     ):
-        tracemalloc.start()
-        try:
-            work()
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert peak < numbers.nbytes, "which float64, of a block, and labels are as well"
+        assert peak_memory(work) < numbers.nbytes, "which float64, of a block, and labels are as well"
 
 
 def nan(part, row):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import peak_memory
 from test_formats import WAYS, assert_same, mixed, results, small_divisions
 
 import fastnn
@@ -65,13 +65,7 @@ def test_nothing_is_written_out():
     fastnn.set_backend("cython")
     windows, y = Windows(np.zeros((20_000, 10), np.uint8), 40), np.zeros(20_000 - 40, np.int64)
     net = fastnn.Network((410, 4, 2), rng=1)
-    tracemalloc.start()
-    try:
-        net.fit(windows, y, epochs=1, progress=False)
-        net.score(windows, y)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    peak = peak_memory(lambda: (net.fit(windows, y, epochs=1, progress=False), net.score(windows, y)))
     assert peak < np.prod(windows.shape) / 2  # bytes; the matrix has as many of uint8, four times that of float32
 
 
