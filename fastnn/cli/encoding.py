@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastnn.cli.tables import Column, Source, Texts, Values, is_missing
 from fastnn.cli.tables.arrow_files import NOTHING, is_number
 from fastnn.cli.tables.sources import occurring
-from fastnn.data import Scaler, all_finite, is_sparse
+from fastnn.data import Scaler, all_finite, is_sparse, smooth_clip
 
 _BLOCK = 1 << 12  # rows that are filled at a time: they stay in the cache
 _MEDIAN_OF = 20_000  # rows, evenly from all
@@ -163,8 +163,7 @@ class Encoding:
         if not all_finite(column, None if each.factor else dtype):
             _refuse_infinite(column, each.name, source, dtype)
         if each.factor:
-            scaled = (column - each.center) * each.factor
-            return np.asarray(scaled / np.hypot(1.0, scaled / 3.0))
+            return smooth_clip((column - each.center) * each.factor)
         return column
 
 

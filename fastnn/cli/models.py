@@ -14,6 +14,7 @@ from fastnn import saving
 from fastnn.cli.encoding import Encoding, Input
 from fastnn.cli.tables import Column, Source, Values
 from fastnn.cli.tables.sources import numbered
+from fastnn.evaluation import decide
 from fastnn.network import Network, load
 
 _TARGETS = ("label", "labels", "target", "targets", "class", "y")  # usual names of their column
@@ -76,6 +77,12 @@ class Model:
             return self.classes
         labels = self.network.classes
         return [str(k) for k in range(max(2, self.network.sizes[-1]))] if labels is None else list(map(str, labels))
+
+    def predicted(self, outputs: Values) -> Values:
+        """Return the text of the class that each sample's outputs predict."""
+        classes = decide(self.network.architecture, outputs, as_labels=True)
+        texts: Values = np.array(self.labels, dtype=object)[classes]
+        return texts
 
     def transform(self, columns: dict[str, Column], source: Source) -> tuple[Values, list[str]]:
         """Return a file's columns as the network's inputs, and what is to be said of them."""
@@ -204,10 +211,3 @@ def read_for(
     y = source.y if found is None else columns[found]
     renamed = dict(zip(model.encoding.names, (columns[name] for name in names), strict=True))
     return renamed, y, "y" if found is None else f"column {found!r}"
-
-
-def decided(network: Network, outputs: Values) -> Values:
-    """Return each sample's class, from outputs."""
-    if network.sizes[-1] > 1:
-        return np.asarray(outputs.argmax(axis=1))
-    return np.asarray(outputs[:, 0] >= network.architecture.loss.threshold).astype(np.int64)

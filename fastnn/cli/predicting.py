@@ -15,7 +15,7 @@ import numpy as np
 from fastnn import saving
 from fastnn.cli import reports, scoring
 from fastnn.cli.answers import Answers, answers_of
-from fastnn.cli.models import Model, decided, load_model, read_for
+from fastnn.cli.models import Model, load_model, read_for
 from fastnn.cli.tables import Reading, Values, open_source
 from fastnn.cli.tables.array_files import read_array
 from fastnn.cli.tables.opening import check_apart
@@ -81,7 +81,7 @@ def predict(asked: Asked, proba: bool, out: Path | None) -> None:
         names = labels or [str(k) for k in range(network.sizes[-1])]
         header = [f"p({name})" for name in (names[-1:] if network.sizes[-1] == 1 else names)]
     elif labels:
-        outputs, header = np.array(labels, dtype=object)[decided(network, network.forward(X))], ["prediction"]
+        outputs, header = model.predicted(network.forward(X)), ["prediction"]
     else:
         outputs = network.predict(X)
         header = ["prediction"] if outputs.ndim == 1 else [f"prediction {k}" for k in range(network.sizes[-1])]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.cli.answers import Answers
-from fastnn.cli.models import Model, decided
+from fastnn.cli.models import Model
 from fastnn.cli.tables import Values
 from fastnn.datasets.extras import require
 
@@ -26,8 +26,7 @@ def score(model: Model, X: Values, answers: Answers) -> tuple[str, str]:
     """Return the name of a score and its value in words: there is none of a constant target."""
     network = model.network
     if answers.codes is not None:
-        predicted = np.array(model.labels, dtype=object)[decided(network, network.forward(X))]
-        return "accuracy", f"{float(np.mean(predicted == answers.texts)):.4f}"
+        return "accuracy", f"{float(np.mean(model.predicted(network.forward(X)) == answers.texts)):.4f}"
     value = _value(model, X, answers)
     columns = answers.y.reshape(len(answers), -1)
     same = np.flatnonzero((columns == columns[0]).all(axis=0))
@@ -85,7 +84,7 @@ def evaluate(model: Model, X: Values, answers: Answers) -> Evaluation:
 
 def _of_classes(model: Model, outputs: Values, answers: Answers, metrics: Any) -> Evaluation:
     labels, true = model.labels, answers.texts
-    predicted = np.array(labels, dtype=object)[decided(model.network, outputs)]
+    predicted = model.predicted(outputs)
     scores = {"accuracy": float(np.mean(predicted == true))}
     recalls = [
         {"class": name, "samples": int((true == name).sum()), "recall": float((predicted[true == name] == name).mean())}

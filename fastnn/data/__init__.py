@@ -7,7 +7,7 @@ from fastnn.data.arrays import all_finite, as_data, as_samples, as_targets
 from fastnn.data.blocks import Blocks, in_blocks
 from fastnn.data.feeds import Feed, ReadError, check_in_memory, feed_of, read_windows
 from fastnn.data.labels import Classes, as_classes
-from fastnn.data.scaling import Scaler, Standardizer, scaler_of
+from fastnn.data.scaling import Scaler, Standardizer, scaler_of, smooth_clip
 from fastnn.data.sparse import is_sparse
 from fastnn.data.streams import Stream, learn_classes
 from fastnn.data.tables import Table
@@ -42,6 +42,7 @@ __all__ = [
     "read_windows",
     "scale_of",
     "scaler_of",
+    "smooth_clip",
     "split_time",
     "with_weights",
 ]

@@ -14,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from fastnn.data import smooth_clip
+
 Mask = npt.NDArray[np.bool_]
 _CATEGORICAL = re.compile(r"categor|enum|object|string|str\b|utf8|bool", re.IGNORECASE)  # names of dtypes
 
@@ -199,9 +201,7 @@ class _SmoothClippingScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimato
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-        scaled = (X - self.center_) * self.factor_
-        clipped: npt.NDArray[np.float64] = scaled / np.hypot(1.0, scaled / 3.0)  # the square itself could overflow
-        return clipped
+        return smooth_clip((X - self.center_) * self.factor_)
 
 
 class _OneHotEncoder(TransformerMixin, BaseEstimator):
