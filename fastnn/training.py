@@ -168,14 +168,8 @@ class _Training:
         Small ones are over before Python has prepared the call, in about 200 us.
         """
         request = self.request
-        if (
-            self.feed is not None
-            or self.watch.looks
-            or request.verbose
-            or request.callbacks
-            or request.l2 > 0
-            or request.l1 > 0
-        ):
+        looks = self.watch.looks or request.verbose or request.callbacks
+        if looks or self.feed is not None or request.l2 > 0 or request.l1 > 0:
             return 1
         return max(1, min(_EPOCHS_PER_CALL, self.samples_per_call // self.samples))
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fastnn.sklearn.preprocessing import TabularPreprocessor
 
 
+FAR = 1e100  # beyond where the smooth clipping of tables has reached 3; its square is finite
+
+
 class Model(NamedTuple):
     """What predicts: a network, or the networks of an estimator and the preprocessing of its preset."""
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from fastnn.interchange.common import FAR
 from fastnn.interchange.onnx_graph import Graph
 
 if TYPE_CHECKING:
     from fastnn.sklearn.preprocessing import CategoryColumn, NumberColumns, TabularPreprocessor
 
 _KINDS = {str: TensorProto.STRING, bool: TensorProto.BOOL, float: TensorProto.DOUBLE}
-_LARGE = 1e100  # far beyond where the smooth clipping has reached 3; its square is finite
 
 
 def prepare(graph: Graph, table: TabularPreprocessor) -> tuple[list[onnx.ValueInfoProto], str]:
@@ -50,7 +50,7 @@ def _kind(name: str, column: CategoryColumn) -> type:
 def _numbers(graph: Graph, numbers: NumberColumns, X: str) -> str:
     """Add s / sqrt(1 + (s / 3)^2) of s = (x - center) factor, 0 where x is missing, and what marks that."""
     scaled = graph.add("Mul", graph.add("Sub", X, numbers.center), numbers.factor)
-    scaled = graph.add("Clip", scaled, np.array(-_LARGE), np.array(_LARGE))
+    scaled = graph.add("Clip", scaled, np.array(-FAR), np.array(FAR))
     third = graph.add("Div", scaled, np.array(3.0))
     root = graph.add("Sqrt", graph.add("Add", graph.add("Mul", third, third), np.array(1.0)))
     missing = graph.add("IsNaN", X)

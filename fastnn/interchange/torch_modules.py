@@ -12,11 +12,10 @@ from torch import nn
 
 from fastnn._kernels.contract import Array
 from fastnn.data import Scaler
+from fastnn.interchange.common import FAR
 
 if TYPE_CHECKING:
     from fastnn.sklearn.preprocessing import CategoryColumn, TabularPreprocessor
-
-_LARGE = 1e100  # far beyond where the smooth clipping of tables has reached 3; its square is finite
 
 
 class Exp(nn.Module):
@@ -105,7 +104,7 @@ class Tabular(nn.Module):
         X = X.double()
         numbers = X[:, self.places]
         missing = numbers.isnan()
-        scaled = ((numbers - self.center) * self.factor).clamp(-_LARGE, _LARGE)
+        scaled = ((numbers - self.center) * self.factor).clamp(-FAR, FAR)
         clipped = (scaled / (1 + (scaled / 3) ** 2).sqrt()).masked_fill(missing, 0)
         parts = [clipped, missing[:, self.marked], *map(partial(self._ones, X), self.categories)]
         return torch.cat(parts, dim=1).to(self.dtype)
