@@ -35,6 +35,7 @@ from fastnn.losses import Loss
 from fastnn.optimizers import LBFGS, AnyOptimizer, RateFactors, find_optimizer, input_factor, layer_factors
 from fastnn.requests import (
     BATCH_SIZE,
+    EPOCHS,
     Request,
     Shuffle,
     check_batch_size,
@@ -239,7 +240,7 @@ class Network:
         optimizer: str | AnyOptimizer = "adam",
         learning_rate: LearningRate | None = None,
         batch_size: int | None = BATCH_SIZE,
-        epochs: int = 10,
+        epochs: int = EPOCHS,
         l2: float = 0.0,
         l1: float = 0.0,
         rate_factors: RateFactors | None = None,

@@ -21,7 +21,7 @@ from fastnn.state import State
 from fastnn.stopping import EarlyStopping
 from fastnn.watching import Callback
 
-BATCH_SIZE = 100  # the default
+BATCH_SIZE, EPOCHS = 100, 10  # the defaults
 
 Shuffle: TypeAlias = bool | Callable[[int], npt.ArrayLike]
 

@@ -15,6 +15,7 @@ import numpy as np
 from fastnn._checks import check_integer
 from fastnn.losses import find_loss
 from fastnn.network import Network
+from fastnn.requests import EPOCHS
 
 Configuration: TypeAlias = Mapping[str, Any]
 
@@ -76,7 +77,7 @@ def checked(number: int, given: Configuration, X: Any, y: Any, validation: Any) 
     hidden = given.get("hidden", ())
     try:
         network["sizes"] = (X.shape[1], *([hidden] if isinstance(hidden, int) else hidden), _outputs(network, y))
-        check_integer("epochs", fit.get("epochs", 10), low=0)
+        check_integer("epochs", fit.get("epochs", EPOCHS), low=0)
         finite = number == 0 and fit.get("check_finite", True)  # X is the same for all
         candidate = Candidate(given, network, fit)
         candidate.build().fit(X, y, **fit | {"epochs": 0, "validation_data": validation, "check_finite": finite})

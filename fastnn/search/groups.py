@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fastnn._kernels.rows import FORMATS
 from fastnn.network import Network
 from fastnn.optimizers import LBFGS
-from fastnn.requests import BATCH_SIZE
+from fastnn.requests import BATCH_SIZE, EPOCHS
 from fastnn.search.configurations import Candidate
 from fastnn.search.folds import Fold
 from fastnn.shuffling import random_order
@@ -62,7 +62,7 @@ def _is_plain(candidate: Candidate, samples: int) -> bool:
     """Return whether a training takes batches of rows in random order, and does nothing else with the order."""
     options = candidate.fit
     batch_size, optimizer = options.get("batch_size", BATCH_SIZE), options.get("optimizer")
-    steps = batch_size is not None and batch_size < samples and options.get("epochs", 1) > 0
+    steps = batch_size is not None and batch_size < samples and options.get("epochs", EPOCHS) > 0
     return steps and set(options) <= _OPTIONS and not (optimizer == "lbfgs" or isinstance(optimizer, LBFGS))
 
 

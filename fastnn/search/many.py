@@ -18,6 +18,7 @@ from fastnn.data import Scaler
 from fastnn.data.sparse import as_sparse, is_sparse, written_out
 from fastnn.history import History
 from fastnn.network import Network
+from fastnn.requests import EPOCHS
 from fastnn.schedules import Schedule
 from fastnn.search.configurations import Candidate, Configuration, Outcome, as_list, checked
 from fastnn.search.folds import Fold, folds_of, rows_of
@@ -205,7 +206,7 @@ class Searching:
         self, run: _Run, X: npt.NDArray[Any], y: npt.NDArray[Any], shared: SharedRows, scaler: Scaler | None
     ) -> History:
         """Train a network on the next epoch's rows, which are in its order already."""
-        options, epochs = dict(run.candidate.fit), run.candidate.fit.get("epochs", 10)
+        options, epochs = dict(run.candidate.fit), run.candidate.fit.get("epochs", EPOCHS)
         if isinstance(options.get("scale"), str):
             options["scale"] = scaler
         history = run.network.fit(
