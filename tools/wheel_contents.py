@@ -12,7 +12,7 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
 # Half of it are the digits, 850 KB, a quarter the compiled kernels, 480 KB: whatever else grows is looked at here.
-LARGEST = 1_850_000
+LARGEST = 1_900_000
 SOURCES = {".c", ".cpp", ".h", ".pxd", ".pxi", ".pyx"}
 EXTENSIONS = {".so", ".pyd"}
 REQUIRED = {
